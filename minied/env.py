@@ -1,0 +1,137 @@
+"""The contract between a world and everything else.
+
+A world is an `Environment`: a frozen, hashable description with pure functions. It is told its level, it never chooses
+one, and it never resets itself; the rollout does both. Letters: ``N`` agents.
+
+An author of a world with one agent never writes an agent axis. An author of a world with several writes it as the
+leading axis of each observation leaf, of the action and of the reward. The rest of minied always sees the axis, through
+`with_agent_axis`.
+"""
+
+import abc
+import dataclasses
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import jax
+
+from minied.errors import UserError
+from minied.spaces import Discrete, Space
+
+if TYPE_CHECKING:
+    from minied.levels.space import LevelSpace
+
+LevelT = TypeVar("LevelT")
+StateT = TypeVar("StateT")
+Observation = Any  # the pytree that `observation_space` describes
+
+
+class Environment(abc.ABC, Generic[LevelT, StateT]):
+    """A world: subclass as a frozen dataclass whose fields are its options, each with a default.
+
+    The fields are the world's command-line options (``--env.height 9``) and part of the run's fingerprint. Check them in
+    ``__post_init__`` and raise `minied.errors.UserError`. Instances must be hashable: they are static under ``jit``.
+    """
+
+    num_agents: int = 1
+    """How many agents act at each step, ``N``. A property or class constant, never an option that may differ by level."""
+
+    @property
+    def teams(self) -> tuple[int, ...]:
+        """The team of each agent, ``N`` integers. All agents share team 0 unless a world says otherwise."""
+        return (0,) * self.num_agents
+
+    @property
+    @abc.abstractmethod
+    def max_steps(self) -> int:
+        """Steps after which an episode is truncated."""
+
+    @property
+    @abc.abstractmethod
+    def action_space(self) -> Discrete:
+        """The actions of one agent."""
+
+    @property
+    @abc.abstractmethod
+    def observation_space(self) -> Space:
+        """The observation of one agent."""
+
+    @property
+    @abc.abstractmethod
+    def level_space(self) -> "LevelSpace[LevelT]":
+        """What can be done with this world's levels."""
+
+    @abc.abstractmethod
+    def reset(self, key: jax.Array, level: LevelT) -> tuple[Observation, StateT]:
+        """Return the first observation and state of an episode on ``level``. Consumes ``key``."""
+
+    @abc.abstractmethod
+    def step(
+        self, key: jax.Array, state: StateT, action: jax.Array, level: LevelT
+    ) -> tuple[Observation, StateT, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """Advance one step.
+
+        Args:
+            key: consumed.
+            state: of the episode so far.
+            action: ``i32[]`` with one agent, ``i32[N]`` with several.
+            level: the level that the state was reset to; constant during an episode.
+
+        Returns:
+            ``(observation, state, reward, terminated, truncated, info)``. The observation is the true one after the
+            step, also when the episode ended. ``reward`` is ``f32[]`` (``f32[N]`` with several agents). ``terminated``
+            and ``truncated`` are ``bool[]``, shared by the agents and never both true: an episode that reaches its end
+            and its last step at once is terminated.
+        """
+
+    def is_solved(self, episode_return: jax.Array) -> jax.Array:
+        """Return whether an episode with this undiscounted return counts as solved, ``bool[]``.
+
+        ``episode_return`` is ``f32[]`` with one agent and ``f32[N]`` with several. By default a level is solved when the
+        return, averaged over agents, is positive, as in the maze literature.
+        """
+        return episode_return.mean() > 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _SingleAgentView(Environment):
+    """A single-agent world seen with an agent axis of length 1."""
+
+    inner: Environment
+
+    @property
+    def max_steps(self) -> int:
+        return self.inner.max_steps
+
+    @property
+    def action_space(self) -> Discrete:
+        return self.inner.action_space
+
+    @property
+    def observation_space(self) -> Space:
+        return self.inner.observation_space
+
+    @property
+    def level_space(self) -> "LevelSpace":
+        return self.inner.level_space
+
+    def reset(self, key: jax.Array, level: Any) -> tuple[Observation, Any]:
+        observation, state = self.inner.reset(key, level)
+        return _add_axis(observation), state
+
+    def step(self, key: jax.Array, state: Any, action: jax.Array, level: Any):
+        observation, state, reward, terminated, truncated, info = self.inner.step(key, state, action[0], level)
+        return _add_axis(observation), state, reward[None], terminated, truncated, info
+
+    def is_solved(self, episode_return: jax.Array) -> jax.Array:
+        return self.inner.is_solved(episode_return[0])
+
+
+def with_agent_axis(env: Environment) -> Environment:
+    """Return ``env`` itself if it has several agents, else a view of it whose arrays carry an agent axis of 1."""
+    if env.num_agents < 1:
+        raise UserError(f"num_agents of {type(env).__name__} is {env.num_agents}; allowed: at least 1")
+    return _SingleAgentView(env) if env.num_agents == 1 and not isinstance(env, _SingleAgentView) else env
+
+
+def _add_axis(observation: Observation) -> Observation:
+    return jax.tree.map(lambda leaf: leaf[None], observation)

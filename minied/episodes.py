@@ -1,0 +1,94 @@
+"""Episode accounting: what finished inside a rollout, and nothing of what did not.
+
+A rollout plays one level per environment; an episode's end restarts the same level. Here one level's stream of ``T``
+steps is cut into its episodes. Steps after the last end belong to an unfinished episode and enter no statistic. A level
+without a finished episode has no statistic: its counts are 0, its means NaN, and it is not `valid`.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+
+class EpisodeSummary(struct.PyTreeNode):
+    """Finished episodes of one level (or ``[B]`` of them). Returns are undiscounted, averaged over agents."""
+
+    num_finished: jax.Array  # i32[]
+    num_solved: jax.Array  # i32[]
+    mean_return: jax.Array  # f32[], NaN if none finished
+    max_return: jax.Array  # f32[], -inf if none finished
+    mean_length: jax.Array  # f32[], steps, NaN if none finished
+
+    @property
+    def valid(self) -> jax.Array:
+        """Whether any episode finished, ``bool[]``."""
+        return self.num_finished > 0
+
+    @property
+    def solve_rate(self) -> jax.Array:
+        """Solved share of the finished episodes, ``f32[]``, NaN if none finished."""
+        return _ratio(self.num_solved.astype(jnp.float32), self.num_finished.astype(jnp.float32))
+
+
+class RunningEpisode(struct.PyTreeNode):
+    """The episode under way in one environment; updated once a step."""
+
+    episode_return: jax.Array  # f32[N]
+    length: jax.Array  # i32[]
+
+    @classmethod
+    def start(cls, num_agents: int) -> "RunningEpisode":
+        """Return an episode with no step."""
+        return cls(jnp.zeros(num_agents), jnp.zeros((), jnp.int32))
+
+    def add(self, reward: jax.Array) -> "RunningEpisode":
+        """Return the episode one step later; ``reward`` is ``f32[N]``."""
+        return RunningEpisode(self.episode_return + reward, self.length + 1)
+
+    def restart_if(self, ended: jax.Array) -> "RunningEpisode":
+        """Return an empty episode where ``ended``, this one elsewhere."""
+        return jax.tree.map(lambda leaf: jnp.where(ended, jnp.zeros_like(leaf), leaf), self)
+
+
+def summarise(ended: jax.Array, returns: jax.Array, lengths: jax.Array, solved: jax.Array) -> EpisodeSummary:
+    """Return the summary of one level.
+
+    Args:
+        ended: ``bool[T]``, the steps at which an episode finished.
+        returns: ``f32[T, N]``, the running return including step t.
+        lengths: ``i32[T]``, the running length including step t.
+        solved: ``bool[T]``, whether an episode that ended at t with that return counts as solved.
+    """
+    chex.assert_equal_shape([ended, lengths, solved])
+    num_finished = jnp.sum(ended, dtype=jnp.int32)
+    count = num_finished.astype(jnp.float32)
+    mean_over_agents = returns.mean(axis=-1)
+    return EpisodeSummary(
+        num_finished=num_finished,
+        num_solved=jnp.sum(ended & solved, dtype=jnp.int32),
+        mean_return=_ratio(jnp.sum(jnp.where(ended, mean_over_agents, 0.0)), count),
+        max_return=jnp.max(jnp.where(ended, mean_over_agents, -jnp.inf)),
+        mean_length=_ratio(jnp.sum(jnp.where(ended, lengths, 0)).astype(jnp.float32), count),
+    )
+
+
+def finished_step_weights(ended: jax.Array) -> jax.Array:
+    """Return ``f32[T]`` weights such that a weighted sum over steps is the mean over finished episodes of their means.
+
+    A step of a finished episode of length ``n``, one of ``E``, weighs ``1 / (n E)``; steps of the unfinished tail weigh
+    0. The weights sum to 1, or to 0 if no episode finished.
+    """
+    chex.assert_rank(ended, 1)
+    steps = jnp.arange(ended.shape[0], dtype=jnp.int32)
+    unfinished = jnp.int32(ended.shape[0])
+    end = jax.lax.cummin(jnp.where(ended, steps, unfinished), reverse=True)  # where step t's episode ends
+    start = jnp.append(0, jax.lax.cummax(jnp.where(ended, steps + 1, 0))[:-1])  # and where it began
+    finished = end < unfinished
+    length = jnp.where(finished, end - start + 1, 1).astype(jnp.float32)
+    num_finished = jnp.maximum(jnp.sum(ended), 1).astype(jnp.float32)
+    return jnp.where(finished, 1.0 / (length * num_finished), 0.0)
+
+
+def _ratio(numerator: jax.Array, count: jax.Array) -> jax.Array:
+    return jnp.where(count > 0, numerator / jnp.maximum(count, 1.0), jnp.nan)

@@ -1,0 +1,1 @@
+"""Evaluation of students on held-out levels."""

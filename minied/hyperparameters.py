@@ -1,0 +1,77 @@
+"""Config dataclasses whose numbers can be traced: the rule of one line that lets settings share a program.
+
+**A `float` field is a number that the compiled program takes as an argument; every other field shapes the program.**
+Changing a learning rate, a temperature or a coefficient therefore never compiles anew, and a batch of members with
+different floats is the same pytree with a leading axis. Integers, booleans and names decide shapes and branches and
+stay static, part of the key under which the compiled program is cached.
+"""
+
+import dataclasses
+import math
+from typing import Any, Self, dataclass_transform, get_type_hints
+
+import jax
+import jax.numpy as jnp
+
+from minied.errors import UserError
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Hyperparameters:
+    """Base of frozen, keyword-only config dataclasses whose float fields are pytree leaves.
+
+    A subclass declares fields with defaults and may define ``check()``, called once when a user builds the config and
+    never when JAX rebuilds it around tracers.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, lambda aux, leaves: _rebuild(cls, aux, leaves))
+
+    def __post_init__(self) -> None:
+        for name in _leaf_names(type(self)):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        self.check()
+
+    def check(self) -> None:
+        """Raise `UserError` for a value out of range. Overridden by configs that have ranges."""
+
+    def traced(self) -> Self:
+        """Return the same config with each float as an ``f32[]`` array, ready to be an argument of a jitted function."""
+        return jax.tree.map(jnp.float32, self)
+
+
+def require_range(config: Any, name: str, low: float, high: float, *, open_low: bool = False) -> None:
+    """Raise `UserError` unless ``low <= config.name <= high`` (``low <`` if ``open_low``)."""
+    value = getattr(config, name)
+    inside = (low < value if open_low else low <= value) and value <= high
+    if not inside:
+        interval = f"{'(' if open_low else '['}{low:g}, {'∞)' if math.isinf(high) else f'{high:g}]'}"
+        raise UserError(f"{name} is {value!r}; allowed: {interval}")
+
+
+def require_choice(config: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Raise `UserError` unless ``config.name`` is one of ``choices``."""
+    value = getattr(config, name)
+    if value not in choices:
+        raise UserError(f"{name} is {value!r}; allowed: {', '.join(choices)}")
+
+
+def _leaf_names(cls: type) -> list[str]:
+    hints = get_type_hints(cls)
+    return [field.name for field in dataclasses.fields(cls) if hints[field.name] is float]
+
+
+def _flatten_with_keys(config: Any) -> tuple[list[tuple[Any, Any]], tuple[tuple[str, Any], ...]]:
+    names = _leaf_names(type(config))
+    leaves = [(jax.tree_util.GetAttrKey(name), getattr(config, name)) for name in names]
+    static = tuple((f.name, getattr(config, f.name)) for f in dataclasses.fields(config) if f.name not in names)
+    return leaves, static
+
+
+def _rebuild(cls: type, static: tuple[tuple[str, Any], ...], leaves: Any) -> Any:
+    config = object.__new__(cls)
+    for name, value in (*static, *zip(_leaf_names(cls), leaves, strict=True)):
+        object.__setattr__(config, name, value)
+    return config

@@ -1,0 +1,169 @@
+"""What a teacher may do with the levels of a world, and what a person may look at.
+
+A `LevelSpace` is a frozen, hashable description with pure functions over one unbatched level (vmap at the caller).
+`sample` is all that a world must have. The rest is optional: a teacher that needs a part asks for it by `require`, so
+that what is missing is told in one sentence before anything compiles.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from minied.env import Environment
+from minied.errors import UserError, unknown_name
+
+LevelT = TypeVar("LevelT")
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """Held-out levels of one world (size, horizon), all or part of what a suite's name stands for.
+
+    ``levels`` is a batch ``[L, ...]``; ``names[i]`` names level ``i``. Two levels may share a name: they are the variants
+    of one entry (the goals of a corridor, the samples of a procedural set) and are reported as one line.
+    """
+
+    name: str
+    env: Environment
+    levels: Any
+    names: tuple[str, ...]
+    description: str = ""
+
+
+class LevelSpace(abc.ABC, Generic[LevelT]):
+    """The levels of a world. Subclass as a frozen dataclass and override what the world can do."""
+
+    @abc.abstractmethod
+    def sample(self, key: jax.Array) -> LevelT:
+        """Return a random level. Consumes ``key``."""
+
+    # -- optional, for teachers ---------------------------------------------------------------------------------------
+
+    def mutate(self, key: jax.Array, level: LevelT) -> LevelT:
+        """Return an edited copy of ``level``, again a valid level. Consumes ``key``."""
+        raise self._lacks("mutate")
+
+    def optimal_return(self, level: LevelT) -> jax.Array:
+        """Return the highest undiscounted return that any policy can have on ``level``, ``f32[]``."""
+        raise self._lacks("optimal_return")
+
+    @property
+    def designer(self) -> Environment:
+        """An environment in which a teacher builds a level step by step."""
+        raise self._lacks("designer")
+
+    @property
+    def tasks(self) -> Any:
+        """A finite list of levels, ``[num_tasks, ...]``, for task curricula."""
+        raise self._lacks("tasks")
+
+    @property
+    def parameters(self) -> Any:
+        """The box of numbers from which a level can be built, for teachers that search it."""
+        raise self._lacks("parameters")
+
+    def fingerprint(self, level: LevelT) -> jax.Array:
+        """Return ``u32[2]``: equal for equal levels, different for different ones but for a chance of 2⁻⁶⁴ a pair."""
+        return hash_words(_words(level))
+
+    def describe(self, level: LevelT) -> dict[str, jax.Array]:
+        """Return named features of ``level``, each ``f32[]``; NaN where a feature does not apply. Logged as means."""
+        del level
+        return {}
+
+    # -- optional, for people (host only, NumPy) ----------------------------------------------------------------------
+
+    def draw(self, level: LevelT, state: Any = None) -> np.ndarray:
+        """Return a picture, ``u8[height, width, 3]``, of ``level`` at its start, or of an episode's ``state`` on it."""
+        raise self._lacks("draw")
+
+    def to_text(self, level: LevelT) -> str:
+        """Return ``level`` as text that `from_text` reads back."""
+        raise self._lacks("to_text")
+
+    def from_text(self, text: str) -> LevelT:
+        """Return the level that ``text`` draws. Raises `UserError` naming the line and the symbol that is wrong."""
+        raise self._lacks("from_text")
+
+    @property
+    def suites(self) -> Mapping[str, str]:
+        """The names of the held-out suites, each with one sentence about it; the first is the default."""
+        return {}
+
+    def suite(self, name: str) -> tuple[Suite, ...]:
+        """Return the parts of a suite, one for each world (size, horizon) in it, the same at every call.
+
+        Raises `UserError` for an unknown name.
+        """
+        raise unknown_name("suite", name, list(self.suites))
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def has(self, capability: str) -> bool:
+        """Return whether this level space overrides the optional part ``capability``."""
+        return getattr(type(self), capability) is not getattr(LevelSpace, capability)
+
+    def require(self, capability: str, by: str) -> None:
+        """Raise `UserError` if ``capability`` is missing, in a sentence that names ``by``, who needs it."""
+        if not self.has(capability):
+            offered = [name for name in OPTIONAL_CAPABILITIES if self.has(name)]
+            raise UserError(
+                f"{by} needs `{capability}`, which {type(self).__name__} does not have"
+                f" (it has: {', '.join(offered) or 'only sample'})"
+            )
+
+    def _lacks(self, capability: str) -> UserError:
+        return UserError(f"{type(self).__name__} does not have `{capability}`")
+
+
+OPTIONAL_CAPABILITIES = (
+    "mutate", "optimal_return", "designer", "tasks", "parameters", "describe", "draw", "to_text", "from_text", "suites",
+)  # fmt: skip
+
+
+def hash_words(words: jax.Array) -> jax.Array:
+    """Return a 64-bit hash, ``u32[2]``, of ``u32[n]``: two independent 32-bit multiply-xorshift accumulations.
+
+    Not cryptographic: it tells levels apart, it does not withstand an adversary.
+    """
+    chex.assert_rank(words, 1)
+    index = jnp.arange(words.shape[0], dtype=jnp.uint32)
+
+    def lane(seed: int) -> jax.Array:
+        # Each word is mixed with its place by a bijection of u32, then summed; the sum is mixed once more. Sums (not
+        # a sequential chain) keep it one fused reduction for any number of words.
+        mixed = _avalanche(words ^ _avalanche(index + jnp.uint32(seed)))
+        return _avalanche(jnp.sum(mixed, dtype=jnp.uint32) + jnp.uint32(seed))
+
+    return jnp.stack([lane(0x9E3779B9), lane(0x7F4A7C15)])
+
+
+def _avalanche(x: jax.Array) -> jax.Array:
+    """Mix the bits of ``u32`` values by a bijection (the finaliser constants of MurmurHash3)."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)
+
+
+def _words(level: Any) -> jax.Array:
+    """Return the bits of every leaf of ``level`` as ``u32[n]``."""
+    leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(level)]
+    return jnp.concatenate([_leaf_words(leaf) for leaf in leaves])
+
+
+def _leaf_words(leaf: jax.Array) -> jax.Array:
+    if leaf.dtype == jnp.bool_:
+        return leaf.astype(jnp.uint32)
+    if leaf.dtype.itemsize == 4:
+        # Adding 0.0 turns -0.0 into 0.0: equal levels have equal fingerprints.
+        leaf = leaf + 0.0 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        return jax.lax.bitcast_convert_type(leaf, jnp.uint32)
+    if jnp.issubdtype(leaf.dtype, jnp.integer) and leaf.dtype.itemsize < 4:
+        return leaf.astype(jnp.uint32)
+    raise UserError(f"a level leaf has dtype {leaf.dtype}; allowed: bool, integers of at most 32 bits, float32")

@@ -1,0 +1,68 @@
+"""Finding worlds, teachers and scores by name, without importing any that was not asked for.
+
+Worlds come through the entry-point group ``minied.envs``, those shipped with minied like anybody's. Teachers and scores
+of minied are listed here by import path. Wherever a name is asked for, ``package.module:Object`` is understood too.
+"""
+
+import functools
+import importlib
+import importlib.metadata
+from typing import Any
+
+from minied.errors import UserError, unknown_name
+
+TEACHERS = {
+    "domain_randomization": "minied.teachers.domain_randomization:DomainRandomization",
+    "plr": "minied.teachers.prioritized_level_replay:PrioritizedLevelReplay",
+    "robust_plr": "minied.teachers.prioritized_level_replay:RobustPrioritizedLevelReplay",
+}
+SCORES = {
+    "max_mc": "minied.scores.max_mc:max_mc",
+    "positive_value_loss": "minied.scores.positive_value_loss:positive_value_loss",
+}
+
+
+@functools.cache
+def _worlds() -> dict[str, str]:
+    """Return the import path of each installed world by name. Two packages with one name are an error."""
+    found: dict[str, str] = {}
+    for entry in importlib.metadata.entry_points(group="minied.envs"):
+        if found.get(entry.name, entry.value) != entry.value:
+            raise UserError(f"two installed packages register the environment {entry.name!r}: uninstall one of them")
+        found[entry.name] = entry.value
+    return found
+
+
+_TABLES = {"environment": _worlds, "teacher": lambda: TEACHERS, "score": lambda: SCORES}
+
+
+def names(kind: str) -> list[str]:
+    """Return the registered names of ``kind`` (``environment``, ``teacher`` or ``score``), sorted."""
+    return sorted(_TABLES[kind]())
+
+
+def load(kind: str, name: str) -> Any:
+    """Return the class or function registered as ``name``, or found at the import path ``name``.
+
+    Raises `UserError` for an unknown name, or a path that does not import.
+    """
+    path = _TABLES[kind]().get(name, name)
+    if ":" not in path:
+        raise unknown_name(kind, name, names(kind))
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"the {kind} {name!r} cannot be loaded: {error}") from error
+
+
+def name_of(thing: Any) -> str:
+    """Return the registered name of a class or function, or its import path if it has none."""
+    path = f"{thing.__module__}:{thing.__qualname__}"
+    for table in _TABLES.values():
+        for name, registered in table().items():
+            # An entry point may name a package that re-exports the class, so compare what it loads as well.
+            module, _, attribute = registered.partition(":")
+            if attribute == thing.__qualname__ and (registered == path or thing.__module__.startswith(module)):
+                return name
+    return path

@@ -1,0 +1,160 @@
+"""The rollout, once: students act in a batch of environments, one level each, for a number of steps.
+
+An episode's end restarts the same level; the next step's `reset` flag tells the student to forget. Letters: ``T``
+steps, ``B`` levels, ``N`` agents, ``K`` value heads, ``M = B·N`` rows seen by the network.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from minied.env import Environment
+from minied.episodes import EpisodeSummary, RunningEpisode, summarise
+from minied.students import distributions
+from minied.students.networks.actor_critic import ActorCritic, Parameters
+
+
+class Rollout(struct.PyTreeNode):
+    """What happened, time first."""
+
+    observations: Any  # [T, B, N, ...], before step t
+    resets: jax.Array  # bool[T, B], step t is the first of its episode
+    actions: jax.Array  # i32[T, B, N]
+    log_probs: jax.Array  # f32[T, B, N], of the actions
+    values: jax.Array  # f32[T, B, N, K], of the observations
+    rewards: jax.Array  # f32[T, B, N]
+    terminated: jax.Array  # bool[T, B]
+    truncated: jax.Array  # bool[T, B]
+    bootstrap_values: jax.Array  # f32[T, B, N], see `generalized_advantages`
+    returns: jax.Array  # f32[T, B, N], of the episode so far, step t included
+    lengths: jax.Array  # i32[T, B], likewise
+
+    @property
+    def ended(self) -> jax.Array:
+        """Whether step t ended an episode, ``bool[T, B]``."""
+        return self.terminated | self.truncated
+
+
+class RolloutState(struct.PyTreeNode):
+    """Where the environments and the students' memories stand between two steps."""
+
+    env_states: Any  # [B, ...]
+    observations: Any  # [B, N, ...]
+    resets: jax.Array  # bool[B], the coming step is the first of an episode
+    carry: Any  # memory of M rows
+    running: RunningEpisode  # [B]
+
+
+def start(key: jax.Array, student: ActorCritic, env: Environment, levels: Any) -> RolloutState:
+    """Return the state at the start of an episode on each level ``[B, ...]``. Consumes ``key``.
+
+    ``env`` carries an agent axis (`with_agent_axis`).
+    """
+    num_levels = jax.tree.leaves(levels)[0].shape[0]
+    observations, env_states = jax.vmap(env.reset)(jax.random.split(key, num_levels), levels)
+    return RolloutState(
+        env_states=env_states,
+        observations=observations,
+        resets=jnp.ones(num_levels, bool),
+        carry=student.initial_carry(num_levels * env.num_agents),
+        running=jax.vmap(lambda _: RunningEpisode.start(env.num_agents))(jnp.arange(num_levels)),
+    )
+
+
+def collect(
+    key: jax.Array,
+    student: ActorCritic,
+    parameters: Parameters,
+    env: Environment,
+    levels: Any,
+    state: RolloutState,
+    num_steps: int,
+    *,
+    bootstrap_truncated: bool = False,
+) -> tuple[RolloutState, Rollout]:
+    """Play ``num_steps`` steps in each environment from ``state``. Consumes ``key``.
+
+    Args:
+        key: consumed.
+        student: the network.
+        parameters: its parameters.
+        env: with an agent axis.
+        levels: ``[B, ...]``, one an environment, constant.
+        state: of `start`, or of an earlier call on the same levels.
+        num_steps: ``T``.
+        bootstrap_truncated: also evaluate the observation at which a time-out cut an episode off (one more pass of the
+            network a step); otherwise ``bootstrap_values`` are 0.
+    """
+    num_levels = state.resets.shape[0]
+    action_key, env_key = jax.random.split(key)
+    uniforms = jax.random.uniform(action_key, (num_steps, num_levels, env.num_agents))
+    env_keys = jax.random.split(env_key, (num_steps, num_levels, 2))
+
+    def step(state: RolloutState, randomness: tuple[jax.Array, jax.Array]) -> tuple[RolloutState, Rollout]:
+        uniform, keys = randomness
+        carry, logits, values = act(student, parameters, state.carry, state.observations, state.resets)
+        actions = distributions.sample(uniform, logits)
+        after, env_states, rewards, terminated, truncated, _ = jax.vmap(env.step)(
+            keys[:, 0], state.env_states, actions, levels
+        )
+        bootstrap = jnp.zeros_like(rewards)
+        if bootstrap_truncated:
+            _, _, final_values = act(student, parameters, carry, after, jnp.zeros_like(truncated))
+            bootstrap = jnp.where(truncated[:, None], final_values.mean(axis=-1), 0.0)
+        ended = terminated | truncated
+        running = jax.vmap(RunningEpisode.add)(state.running, rewards)
+        record = Rollout(
+            observations=state.observations,
+            resets=state.resets,
+            actions=actions,
+            log_probs=distributions.log_probability(logits, actions),
+            values=values,
+            rewards=rewards,
+            terminated=terminated,
+            truncated=truncated,
+            bootstrap_values=bootstrap,
+            returns=running.episode_return,
+            lengths=running.length,
+        )
+        first = jax.vmap(env.reset)(keys[:, 1], levels)
+        observations, env_states = jax.tree.map(lambda new, old: _where(ended, new, old), first, (after, env_states))
+        state = RolloutState(
+            env_states, observations, ended, carry, jax.vmap(RunningEpisode.restart_if)(running, ended)
+        )
+        return state, record
+
+    return jax.lax.scan(step, state, (uniforms, env_keys))
+
+
+def act(
+    student: ActorCritic, parameters: Parameters, carry: Any, observations: Any, resets: jax.Array
+) -> tuple[Any, jax.Array, jax.Array]:
+    """Return ``(carry, logits f32[B, N, A], values f32[B, N, K])`` for one step's observations ``[B, N, ...]``."""
+    num_levels, num_agents = jax.tree.leaves(observations)[0].shape[:2]
+    rows = jax.tree.map(lambda leaf: leaf.reshape(1, num_levels * num_agents, *leaf.shape[2:]), observations)
+    carry, logits, values = student.apply(parameters, carry, rows, jnp.repeat(resets, num_agents)[None])
+    shape = (num_levels, num_agents, -1)
+    return carry, logits[0].reshape(shape), values[0].reshape(shape)
+
+
+def last_values(student: ActorCritic, parameters: Parameters, state: RolloutState) -> jax.Array:
+    """Return the values of the observations that a rollout ended before, ``f32[B, N, K]``."""
+    return act(student, parameters, state.carry, state.observations, state.resets)[2]
+
+
+def summarise_rollout(env: Environment, rollout: Rollout) -> EpisodeSummary:
+    """Return what finished on each level, ``[B]``."""
+    solved = jax.vmap(jax.vmap(env.is_solved))(rollout.returns)
+    by_level = jax.tree.map(
+        lambda leaf: jnp.moveaxis(leaf, 0, 1), (rollout.ended, rollout.returns, rollout.lengths, solved)
+    )
+    return jax.vmap(summarise)(*by_level)
+
+
+def _where(condition: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
+    """Select along the leading axis, for leaves of any rank; typed keys included."""
+    if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):
+        return jax.vmap(lambda c, n, o: jax.lax.select(c, n, o))(condition, new, old)
+    return jnp.where(condition.reshape(-1, *(1,) * (new.ndim - 1)), new, old)

@@ -1,0 +1,1 @@
+"""Students: networks and the learner. Nothing here knows of levels, teachers or worlds."""

@@ -1,0 +1,46 @@
+"""Generalised advantage estimation, once, for everything that needs it.
+
+Schulman et al. 2016, equation 16, with the two ways in which an episode may end told apart:
+
+    δ_t = r_t + γ v'_t − v_t,     A_t = δ_t + γ λ (1 − end_t) A_{t+1}
+    v'_t = v_{t+1} if the episode goes on;  0 if it terminated;  the bootstrap value b_t if it was truncated
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def generalized_advantages(
+    rewards: jax.Array,
+    values: jax.Array,
+    last_value: jax.Array,
+    ended: jax.Array,
+    bootstrap_values: jax.Array,
+    discount: jax.Array | float,
+    gae_lambda: jax.Array | float,
+) -> jax.Array:
+    """Return advantages, ``f32[T]``, of one stream of experience (vmap over environments and agents).
+
+    Args:
+        rewards: ``f32[T]``.
+        values: ``f32[T]``, v_t.
+        last_value: ``f32[]``, v_T, the value of the observation after the last step.
+        ended: ``bool[T]``, whether step t ended an episode, in either way. The stream goes on with a new episode.
+        bootstrap_values: ``f32[T]``, b_t: what a truncated step is worth beyond its reward; 0 at every other step, and
+            everywhere if truncation is to count as an end.
+        discount: γ.
+        gae_lambda: λ.
+    """
+    chex.assert_equal_shape([rewards, values, ended, bootstrap_values])
+    goes_on = 1.0 - ended.astype(jnp.float32)
+    next_values = jnp.append(values[1:], last_value) * goes_on + bootstrap_values
+    deltas = rewards + discount * next_values - values
+
+    def backward(advantage: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        delta, continues = step
+        advantage = delta + discount * gae_lambda * continues * advantage
+        return advantage, advantage
+
+    _, advantages = jax.lax.scan(backward, jnp.zeros_like(last_value), (deltas, goes_on), reverse=True)
+    return advantages

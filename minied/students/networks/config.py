@@ -1,0 +1,35 @@
+"""Options of the student's network: what shapes its parameters."""
+
+import dataclasses
+from typing import Literal
+
+from minied.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """Encoder × memory × heads. The defaults are the network of the maze literature (DCD, minimax, jaxued)."""
+
+    conv_filters: int = 16
+    """Filters of the 3×3 convolution (stride 1, no padding) over each image of the observation."""
+    embedding_size: int = 5
+    """Size of the linear embedding of each discrete part of the observation (the direction)."""
+    memory: Literal["none", "lstm", "gru"] = "lstm"
+    """Recurrent cell between encoder and heads; `none` puts a dense layer of the same size in its place."""
+    memory_size: int = 256
+    """Units of the memory."""
+    head_size: int = 32
+    """Hidden units of the policy head and of each value head."""
+    num_value_heads: int = 1
+    """K, the size of the ensemble of value heads; scores of disagreement need at least 2."""
+    recipe: Literal["minimax", "jaxued"] = "minimax"
+    """Whose activations and initial weights: minimax (tanh heads, policy layer constant 0.01) or jaxued (ReLU heads,
+    orthogonal)."""
+
+    def __post_init__(self) -> None:
+        for name in ("conv_filters", "embedding_size", "memory_size", "head_size", "num_value_heads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; allowed: at least 1")
+        for name, choices in (("memory", ("none", "lstm", "gru")), ("recipe", ("minimax", "jaxued"))):
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")

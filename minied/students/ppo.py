@@ -1,0 +1,190 @@
+"""Proximal policy optimisation, once (Schulman et al. 2017), for recurrent and plain students alike.
+
+A batch is ``T`` steps of ``B`` environments with ``N`` agents. Minibatches split the environments, never time, so a
+recurrent student sees each stream whole, from the memory with which the rollout began. Letters: ``M`` rows
+(environments × agents) of a minibatch, ``K`` value heads, ``A`` actions.
+"""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from minied.hyperparameters import Hyperparameters, require_choice, require_range
+from minied.students import distributions
+from minied.students.networks.actor_critic import ActorCritic, Parameters
+
+
+class PPOConfig(Hyperparameters):
+    """Options of the learner. The defaults are those of the maze literature (jaxued; minimax differs in the rate)."""
+
+    learning_rate: float = 1e-4
+    """Step size of Adam at the start."""
+    anneal: Literal["constant", "linear"] = "constant"
+    """Schedule of the learning rate over the run's student updates; `linear` ends at 0."""
+    num_epochs: int = 5
+    """Passes over the batch in one student update."""
+    num_minibatches: int = 1
+    """Parts of the environments in each pass, one optimiser step each."""
+    discount: float = 0.995
+    """γ."""
+    gae_lambda: float = 0.98
+    """λ of the generalised advantage estimate."""
+    clip: float = 0.2
+    """ε, how far the probability ratio (and the value) may move from the rollout's."""
+    clip_value: bool = True
+    """Whether the value loss is clipped too."""
+    value_coefficient: float = 0.5
+    """Weight of the value loss."""
+    entropy_coefficient: float = 1e-3
+    """Weight of the entropy bonus."""
+    max_grad_norm: float = 0.5
+    """Global norm to which gradients are clipped."""
+    adam_epsilon: float = 1e-5
+    """ε of Adam."""
+    bootstrap_truncated: bool = False
+    """Whether the value of the last observation stands in for what a time-out cut off. The published maze recipes do
+    without: a time-out ends the return as the goal does."""
+
+    def check(self) -> None:
+        """Raise `UserError` for a value out of range."""
+        inf = float("inf")
+        for name in ("discount", "gae_lambda"):
+            require_range(self, name, 0, 1)
+        for name in ("learning_rate", "clip", "max_grad_norm", "adam_epsilon"):
+            require_range(self, name, 0, inf, open_low=True)
+        for name in ("value_coefficient", "entropy_coefficient"):
+            require_range(self, name, 0, inf)
+        for name in ("num_epochs", "num_minibatches"):
+            require_range(self, name, 1, inf)
+        require_choice(self, "anneal", ("constant", "linear"))
+
+
+class Batch(struct.PyTreeNode):
+    """What one student update learns from, with leading axes ``[T, M]``; `carry` is ``[M]``."""
+
+    observations: Any
+    resets: jax.Array  # bool[T, M]
+    actions: jax.Array  # i32[T, M]
+    log_probs: jax.Array  # f32[T, M], of the policy that acted
+    values: jax.Array  # f32[T, M, K], likewise
+    advantages: jax.Array  # f32[T, M], not normalised
+    targets: jax.Array  # f32[T, M], advantage + mean value: what every value head learns
+    carry: Any  # the memory before the first step
+
+
+class StudentState(struct.PyTreeNode):
+    """Parameters and optimiser state of one student."""
+
+    parameters: Parameters
+    optimizer: optax.OptState
+
+
+def init_student(key: jax.Array, student: ActorCritic, config: PPOConfig) -> StudentState:
+    """Return a new student. Consumes ``key``."""
+    parameters = student.init(key)
+    return StudentState(parameters, _optimizer(config).init(parameters))
+
+
+def learning_rate(config: PPOConfig, student_updates: jax.Array, total_updates: jax.Array) -> jax.Array:
+    """Return the rate of the coming update, ``f32[]``. Counted in student updates: `linear` reaches 0 at the run's end."""
+    if config.anneal == "linear":
+        return config.learning_rate * (1.0 - student_updates / total_updates)
+    return jnp.asarray(config.learning_rate, jnp.float32)
+
+
+def update(
+    key: jax.Array,
+    student: ActorCritic,
+    state: StudentState,
+    batch: Batch,
+    config: PPOConfig,
+    rate: jax.Array,
+    num_agents: int,
+) -> tuple[StudentState, dict[str, jax.Array]]:
+    """Return the student after one update (all epochs and minibatches), and the means of its losses.
+
+    Args:
+        key: consumed, by the permutations of the environments (unused with one minibatch).
+        student: the network.
+        state: before.
+        batch: rows ``M = B·N``, environment-major: row ``b·N + n`` is agent n of environment b.
+        config: of the learner.
+        rate: ``f32[]``, step size of this update.
+        num_agents: N; the agents of an environment stay together in a minibatch.
+    """
+
+    def minibatch_step(state: StudentState, minibatch: Batch) -> tuple[StudentState, dict[str, jax.Array]]:
+        gradient, metrics = jax.grad(_loss, has_aux=True)(state.parameters, student, minibatch, config)
+        direction, optimizer = _optimizer(config).update(gradient, state.optimizer, state.parameters)
+        step = jax.tree.map(lambda leaf: -rate * leaf, direction)
+        metrics["gradient_norm"] = optax.tree.norm(gradient)
+        return StudentState(optax.apply_updates(state.parameters, step), optimizer), metrics
+
+    def epoch(state: StudentState, epoch_key: jax.Array) -> tuple[StudentState, dict[str, jax.Array]]:
+        if config.num_minibatches == 1:  # a permutation would only change the order of a sum
+            return minibatch_step(state, batch)
+        minibatches = _split(epoch_key, batch, config.num_minibatches, num_agents)
+        return jax.lax.scan(minibatch_step, state, minibatches)
+
+    state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, config.num_epochs))
+    first_ratio_error = metrics.pop("ratio_error").reshape(-1)[0]
+    means = {name: value.mean() for name, value in metrics.items()}
+    # On the first minibatch the parameters are those that acted: any ratio other than 1 means that memories, resets or
+    # observations of the update are not aligned with those of the rollout.
+    return state, means | {"first_ratio_error": first_ratio_error, "learning_rate": rate}
+
+
+def _loss(
+    parameters: Parameters, student: ActorCritic, batch: Batch, config: PPOConfig
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Return ``policy + c_v · value − c_e · entropy`` and its parts."""
+    _, logits, values = student.apply(parameters, batch.carry, batch.observations, batch.resets)
+    log_ratio = distributions.log_probability(logits, batch.actions) - batch.log_probs
+    ratio = jnp.exp(log_ratio)
+    # The advantages are normalised over the minibatch, agents together.
+    advantages = (batch.advantages - batch.advantages.mean()) / (batch.advantages.std() + 1e-5)
+    clipped_ratio = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
+    policy_loss = -jnp.minimum(ratio * advantages, clipped_ratio * advantages).mean()
+    value_loss = _value_loss(values, batch, config)
+    entropy = distributions.entropy(logits).mean()
+    loss = policy_loss + config.value_coefficient * value_loss - config.entropy_coefficient * entropy
+    metrics = {
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "approximate_kl": ((ratio - 1.0) - log_ratio).mean(),
+        "clip_fraction": (jnp.abs(ratio - 1.0) > config.clip).mean(),
+        "ratio_error": jnp.abs(ratio - 1.0).max(),
+    }
+    return loss, metrics
+
+
+def _value_loss(values: jax.Array, batch: Batch, config: PPOConfig) -> jax.Array:
+    """Return ``½ max((v − y)², (clip(v, v_old ± ε) − y)²)``, mean over steps, rows and heads."""
+    targets = batch.targets[..., None]
+    error = jnp.square(values - targets)
+    if config.clip_value:
+        clipped = batch.values + jnp.clip(values - batch.values, -config.clip, config.clip)
+        error = jnp.maximum(error, jnp.square(clipped - targets))
+    return 0.5 * error.mean()
+
+
+def _split(key: jax.Array, batch: Batch, num_minibatches: int, num_agents: int) -> Batch:
+    """Return ``batch`` with its environments permuted and split: leaves ``[num_minibatches, T, M / num_minibatches]``."""
+    num_rows = batch.actions.shape[1]
+    environments = jax.random.permutation(key, num_rows // num_agents)
+    rows = (environments[:, None] * num_agents + jnp.arange(num_agents)[None, :]).reshape(num_minibatches, -1)
+    timed, carry = batch.replace(carry=()), batch.carry
+    timed = jax.tree.map(lambda leaf: jnp.moveaxis(leaf[:, rows], 1, 0), timed)
+    return timed.replace(carry=jax.tree.map(lambda leaf: leaf[rows], carry))
+
+
+def _optimizer(config: PPOConfig) -> optax.GradientTransformation:
+    """Return the direction of descent; the rate is applied by the caller, so that no schedule hides in the optimiser."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm),
+        optax.scale_by_adam(eps=config.adam_epsilon),
+    )

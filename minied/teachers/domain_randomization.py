@@ -1,0 +1,31 @@
+"""Domain randomisation: every level is new, and the students learn from all of them (Tobin et al. 2017)."""
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from minied.levels.space import LevelSpace
+from minied.teachers.base import Outcome, Plan, Proposal, Schedule, Teacher, propose_new
+
+
+class DomainRandomization(Teacher):
+    """levels ~ generator; train. It has no state and no options."""
+
+    name: ClassVar[str] = "domain_randomization"
+
+    def init(self, key: jax.Array, space: LevelSpace) -> tuple[()]:
+        """Return no state."""
+        return ()
+
+    def plan(self, key: jax.Array, schedule: Schedule, num_levels: int) -> Plan:
+        """Always new levels, always training."""
+        return Plan(replay=jnp.asarray(False), train=jnp.asarray(True))
+
+    def propose(self, key: jax.Array, state: tuple[()], plan: Plan, space: LevelSpace, num_levels: int) -> Proposal:
+        """Return new levels. Consumes ``key``."""
+        return propose_new(key, space, num_levels)
+
+    def observe(self, state: Any, plan: Plan, proposal: Proposal, outcome: Outcome, space: LevelSpace) -> tuple[()]:
+        """Learn nothing."""
+        return ()

@@ -1,0 +1,99 @@
+"""The whole description of a run: frozen, validated, and enough to repeat it."""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from minied.env import Environment
+from minied.errors import UserError
+from minied.registry import name_of
+from minied.students.networks.config import NetworkConfig
+from minied.students.ppo import PPOConfig
+from minied.teachers.base import Teacher
+
+FREE_WHEN_RESUMING = ("checkpoint_every", "keep_checkpoints")
+"""Fields that a resumed run may change: they decide what is kept on disk, nothing that is computed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run. One *iteration* proposes levels, rolls the students out on them, and perhaps trains."""
+
+    env: Environment
+    """The world and its options."""
+    teacher: Teacher
+    """Who decides which levels come next."""
+    network: NetworkConfig = NetworkConfig()
+    """The student's network."""
+    ppo: PPOConfig = PPOConfig()
+    """The student's learner."""
+    seed: int = 0
+    """Seed of the first member; member i has seed + i."""
+    num_seeds: int = 1
+    """S, members that train side by side in one program."""
+    schedule_seed: int = 0
+    """Seed of what all members share: when to replay and when to take new levels."""
+    updates: int = 30_000
+    """Length of the run in student updates."""
+    num_envs: int = 32
+    """B, levels in a batch, one environment a level."""
+    num_steps: int = 256
+    """T, steps of a rollout. Episodes that do not end within it give no score."""
+    log_every: int = 10
+    """Iterations between two rows of metrics; the compiled program runs this long without a pause."""
+    evaluate_every: int = 200
+    """Iterations between two evaluations on the suite; 0: only at the end."""
+    checkpoint_every: int = 200
+    """Iterations between two checkpoints; 0: only at the end and when stopped."""
+    keep_checkpoints: int = 3
+    """Newest checkpoints to keep."""
+    suite: str = ""
+    """Held-out suite of the evaluations; empty: the world's default."""
+    attempts: int = 10
+    """Episodes a level in an evaluation."""
+
+    def __post_init__(self) -> None:
+        at_least = {"num_seeds": 1, "updates": 1, "num_envs": 1, "num_steps": 1, "log_every": 1, "attempts": 1}
+        at_least |= {"evaluate_every": 0, "checkpoint_every": 0, "keep_checkpoints": 2}
+        at_least |= {"seed": 0, "schedule_seed": 0}
+        for name, least in at_least.items():
+            if getattr(self, name) < least:
+                raise UserError(f"{name} is {getattr(self, name)}; allowed: at least {least}")
+        for name in ("seed", "schedule_seed"):
+            if getattr(self, name) + self.num_seeds > 2**31:
+                raise UserError(f"{name} is {getattr(self, name)}; allowed: {name} + num_seeds at most 2147483648")
+        for name in ("evaluate_every", "checkpoint_every"):
+            if getattr(self, name) % self.log_every:
+                raise UserError(
+                    f"{name} is {getattr(self, name)}; allowed: 0 or a multiple of log_every = {self.log_every}"
+                )
+        if self.num_envs % self.ppo.num_minibatches:
+            raise UserError(
+                f"ppo.num_minibatches is {self.ppo.num_minibatches}, which does not divide num_envs = {self.num_envs};"
+                " allowed: a divisor of num_envs"
+            )
+        space = self.env.level_space
+        if self.suite and self.suite not in space.suites:
+            space.suite(self.suite)
+        self.teacher.validate(space, self.num_envs, self.network.num_value_heads)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the config as plain nested data, the form of ``config.json`` and of presets."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits: equal for equal configs, whatever order or file they came from."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        named = isinstance(value, (Environment, Teacher))
+        return ({"name": name_of(type(value))} if named else {}) | fields
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,70 @@
+"""The compiled chunk: iterations until a given count, for all members at once, with metrics reduced inside.
+
+Nothing leaves the device between the iterations of a chunk: no callback, no row of metrics. The number of iterations is
+an argument, so one compiled program serves every chunk, and a resumed run goes through the very instructions of one that
+never stopped.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from minied.train.setting import Setting
+from minied.train.state import Member, RunState, map_members
+from minied.train.update import Metrics, iterate
+
+
+class RunningMean(struct.PyTreeNode):
+    """Sum and count of the defined values of a metric, ``[S]``."""
+
+    total: jax.Array
+    count: jax.Array
+
+    def add(self, value: jax.Array) -> "RunningMean":
+        """Return the mean with ``value`` taken in, unless it is NaN."""
+        defined = ~jnp.isnan(value)
+        return RunningMean(self.total + jnp.where(defined, value, 0.0), self.count + defined)
+
+    def result(self) -> jax.Array:
+        """Return the mean, NaN if nothing was defined."""
+        return jnp.where(self.count > 0, self.total / jnp.maximum(self.count, 1.0), jnp.nan)
+
+
+def advance(setting: Setting, state: RunState, until: jax.Array) -> tuple[RunState, Metrics]:
+    """Run iterations until there have been ``until``, or the students have had their updates.
+
+    Args:
+        setting: of the run; leaves shared by the members.
+        state: before; to be donated by the caller's ``jit``.
+        until: ``i32[]``, count of iterations since the run began.
+
+    Returns:
+        The state after, and the mean of each metric over the iterations of this chunk, ``f32[S]``.
+    """
+
+    def unfinished(loop: tuple[RunState, dict[str, RunningMean]]) -> jax.Array:
+        schedule = loop[0].schedule
+        return (schedule.iterations < until) & (schedule.student_updates < setting.total_updates)
+
+    def body(loop: tuple[RunState, dict[str, RunningMean]]) -> tuple[RunState, dict[str, RunningMean]]:
+        state, means = loop
+        state, metrics = iterate_members(setting, state)
+        return state, {name: mean.add(metrics[name]) for name, mean in means.items()}
+
+    shapes = jax.eval_shape(lambda: iterate_members(setting, state)[1])
+    zeros = {name: jnp.zeros(shape.shape) for name, shape in shapes.items()}
+    means = {name: RunningMean(zero, zero) for name, zero in zeros.items()}
+    state, means = jax.lax.while_loop(unfinished, body, (state, means))
+    return state, {name: mean.result() for name, mean in means.items()}
+
+
+def iterate_members(setting: Setting, state: RunState) -> tuple[RunState, Metrics]:
+    """Return the run one iteration later: one plan for all members, drawn from the schedule's own key."""
+    schedule = state.schedule
+    plan = setting.teacher.plan(jax.random.fold_in(schedule.key, schedule.iterations), schedule, setting.num_levels)
+
+    def one(member: Member) -> tuple[Member, Metrics]:
+        return iterate(setting, schedule, plan, member)
+
+    members, metrics = map_members(one, state.members)
+    return RunState(schedule.after(plan), members), metrics

@@ -1,0 +1,39 @@
+"""What does not change during a run, split into numbers (arguments of the compiled program) and the rest (static)."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from minied.env import Environment, with_agent_axis
+from minied.levels.space import LevelSpace
+from minied.students.networks.actor_critic import ActorCritic
+from minied.students.ppo import PPOConfig
+from minied.teachers.base import Teacher
+from minied.train.config import TrainConfig
+
+
+class Setting(struct.PyTreeNode):
+    """What does not change during a run. Its leaves are numbers that may differ between members; the rest is static."""
+
+    teacher: Teacher
+    ppo: PPOConfig
+    total_updates: jax.Array  # i32[]
+    env: Environment = struct.field(pytree_node=False)  # with an agent axis
+    space: LevelSpace = struct.field(pytree_node=False)
+    student: ActorCritic = struct.field(pytree_node=False)
+    num_levels: int = struct.field(pytree_node=False)
+    num_steps: int = struct.field(pytree_node=False)
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> "Setting":
+        """Return the setting of ``config``; configs that differ in numbers only share a compiled program."""
+        return cls(
+            teacher=config.teacher.traced(),
+            ppo=config.ppo.traced(),
+            total_updates=jnp.int32(config.updates),
+            env=with_agent_axis(config.env),
+            space=config.env.level_space,
+            student=ActorCritic.of(config.env, config.network),
+            num_levels=config.num_envs,
+            num_steps=config.num_steps,
+        )
