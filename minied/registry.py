@@ -7,6 +7,7 @@ of minied are listed here by import path. Wherever a name is asked for, ``packag
 import functools
 import importlib
 import importlib.metadata
+import operator
 from typing import Any
 
 from minied.errors import UserError, unknown_name
@@ -51,18 +52,18 @@ def load(kind: str, name: str) -> Any:
         raise unknown_name(kind, name, names(kind))
     module, _, attribute = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        return operator.attrgetter(attribute)(importlib.import_module(module))
+    except (ImportError, AttributeError, ValueError, TypeError) as error:  # the last two: no module, a relative one
         raise UserError(f"the {kind} {name!r} cannot be loaded: {error}") from error
 
 
 def name_of(thing: Any) -> str:
     """Return the registered name of a class or function, or its import path if it has none."""
-    path = f"{thing.__module__}:{thing.__qualname__}"
-    for table in _TABLES.values():
+    for kind, table in _TABLES.items():
         for name, registered in table().items():
-            # An entry point may name a package that re-exports the class, so compare what it loads as well.
             module, _, attribute = registered.partition(":")
-            if attribute == thing.__qualname__ and (registered == path or thing.__module__.startswith(module)):
+            # A registered path may lead to a package that re-exports the thing. Only such a package is imported to see.
+            near = thing.__module__ == module or thing.__module__.startswith(f"{module}.")
+            if attribute == thing.__qualname__ and near and load(kind, name) is thing:
                 return name
-    return path
+    return f"{thing.__module__}:{thing.__qualname__}"
