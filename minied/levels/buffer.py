@@ -130,7 +130,8 @@ def insert(
     Levels that are equal count as one visit, whose score is the mean. A level that the buffer already holds updates its
     slot. The others, best score first, are matched with the slots, empty ones first and then by rising probability of
     replay (one ranking for the batch): the k-th best newcomer takes the k-th slot if that is empty or holds a strictly
-    lower score. An invalid level is never stored.
+    lower score. The ranking comes after the known levels were updated. An invalid level is never stored, and a visit to a
+    known level that gave no score changes nothing, not even when it was last seen.
 
     Args:
         buffer: before.

@@ -65,7 +65,15 @@ def validate_score(function: Score, name: str, num_value_heads: int) -> None:
 
 
 def score_levels(function: Score, signals: Signals) -> tuple[jax.Array, jax.Array]:
-    """Return ``(scores f32[B], valid bool[B])`` for signals ``[B, ...]``; an invalid score is returned as 0."""
+    """Return ``(scores f32[B], valid bool[B])`` for signals ``[B, ...]``; an invalid score is returned as 0.
+
+    Raises `UserError`, while the program is traced, if the function gives anything but one number a level.
+    """
     scores = jax.vmap(function)(signals)
+    if not isinstance(scores, jax.Array) or scores.ndim != 1:
+        shapes = jax.tree.map(lambda leaf: leaf.shape[1:], scores)
+        raise UserError(
+            f"score {getattr(function, '__name__', function)!r} returns {shapes}; allowed: one number, shape ()"
+        )
     valid = signals.episodes.valid & jnp.isfinite(scores)
     return jnp.where(valid, scores, 0.0), valid

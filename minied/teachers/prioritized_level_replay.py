@@ -44,7 +44,7 @@ class PrioritizedLevelReplay(Teacher):
         for name in ("replay_probability", "staleness_coefficient"):
             require_range(self, name, 0, 1)
         require_range(self, "minimum_fill", 0, 1, open_low=True)
-        require_range(self, "temperature", 0, float("inf"), open_low=True)
+        require_range(self, "temperature", 1e-3, float("inf"))  # 1/τ stays within float32
         require_range(self, "buffer_size", 1, float("inf"))
         if not self.train_on_new and self.replay_probability == 0:
             raise UserError("replay_probability is 0; robust PLR learns from replayed levels only; allowed: (0, 1]")

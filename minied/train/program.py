@@ -25,6 +25,8 @@ from minied.train.loop import advance
 from minied.train.setting import Setting
 from minied.train.state import RunState, init_state, map_members
 
+_LOOK = 0x100C  # names the keys of looks at a run, apart from those that the run itself uses
+
 
 class Program:
     """The compiled functions of one config. Holds no state of the run."""
@@ -120,7 +122,8 @@ def _evaluate(student: ActorCritic, env: Environment, attempts: int, key: jax.Ar
 @functools.partial(jax.jit, static_argnums=1)
 def _proposals(setting: Setting, num_levels: int, state: RunState) -> Any:
     schedule = state.schedule
-    key = jax.random.fold_in(jax.random.fold_in(schedule.key, schedule.iterations), 1)
-    plan = setting.teacher.plan(key, schedule, setting.num_levels)
+    key = jax.random.fold_in(jax.random.fold_in(schedule.key, schedule.iterations), _LOOK)
+    plan_key, propose_key = jax.random.split(key)
+    plan = setting.teacher.plan(plan_key, schedule, setting.num_levels)
     teacher = jax.tree.map(lambda leaf: leaf[0], state.members.teacher)
-    return setting.teacher.propose(key, teacher, plan, setting.space, num_levels).levels
+    return setting.teacher.propose(propose_key, teacher, plan, setting.space, num_levels).levels

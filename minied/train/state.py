@@ -10,6 +10,8 @@ from minied.students.ppo import StudentState, init_student
 from minied.teachers.base import Schedule
 from minied.train.setting import Setting
 
+_SCHEDULE = 0x5C4ED  # names the schedule's branch of its seed's keys
+
 
 class Member(struct.PyTreeNode):
     """What belongs to one seed."""
@@ -54,4 +56,10 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
             teacher=setting.teacher.init(teacher_key, setting.space),
         )
 
-    return RunState(schedule=Schedule.start(jax.random.key(schedule_seed)), members=map_members(member, seeds))
+    # One member after the other, not vmapped: a batched orthogonal initialisation (QR) can hang XLA on few CPU cores, and
+    # this way a member's first weights are bit for bit those of its solo run.
+    members = jax.lax.map(member, seeds)
+    # `fold_in(key, i)` is `split(key)[i]`: without a step aside, equal seeds (the default) would give the plans of the
+    # first iterations the very keys of the first member.
+    schedule_key = jax.random.fold_in(jax.random.key(schedule_seed), _SCHEDULE)
+    return RunState(schedule=Schedule.start(schedule_key), members=members)

@@ -5,6 +5,7 @@ import warnings
 
 import jax.numpy as jnp
 import numpy as np
+
 from minied_envs.grid import bitboard, search
 from minied_envs.maze.level import MazeLevel, make_level
 

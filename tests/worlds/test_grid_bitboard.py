@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from minied_envs.grid import bitboard
 from scipy import stats
+
+from minied_envs.grid import bitboard
 
 SIZES = [(1, 1), (4, 7), (13, 13), (3, 32), (5, 33), (2, 100)]
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+
 from minied_envs.grid import bitboard, draw, tiles, view
 
 

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from minied_envs.grid import bitboard
-from minied_envs.maze import Maze, MazeLevels, acceptance, named
 from scipy import stats
 
 from minied.errors import UserError
+from minied_envs.grid import bitboard
+from minied_envs.maze import Maze, MazeLevels, acceptance, named
 
 HEIGHT, WIDTH, CELLS = 4, 5, 20
 NUM_LEVELS = 20_000

@@ -7,10 +7,10 @@ import oracles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from minied_envs.grid import bitboard
-from minied_envs.maze import Maze, MazeLevels
 
 from minied.errors import UserError
+from minied_envs.grid import bitboard
+from minied_envs.maze import Maze, MazeLevels
 
 SPACE = Maze(height=2, width=3, levels=MazeLevels(num_walls=0)).level_space
 

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from minied.errors import UserError
 from minied_envs.grid import bitboard, tiles
 from minied_envs.maze import Maze, MemoryMaze, named
 from minied_envs.maze.memory import memory_level
-
-from minied.errors import UserError
 
 KEY = jax.random.key(0)
 LEFT, RIGHT, FORWARD = range(3)

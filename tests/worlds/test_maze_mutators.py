@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
+
 from minied_envs.grid import bitboard
 from minied_envs.maze import Maze, MazeLevels
-from scipy import stats
 
 HEIGHT, WIDTH = 2, 3
 CELLS = [(row, col) for row in range(HEIGHT) for col in range(WIDTH)]

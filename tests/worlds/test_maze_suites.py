@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
-from minied_envs.grid import bitboard, search
-from minied_envs.maze import Maze, MazeLevels, acceptance, metrics, named, procedural, suites
 from scipy import stats
 
 from minied.errors import UserError
+from minied_envs.grid import bitboard, search
+from minied_envs.maze import Maze, MazeLevels, acceptance, metrics, named, procedural, suites
 
 SPACE = Maze().level_space
 

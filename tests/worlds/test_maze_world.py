@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
-from minied_envs.maze import Maze, MazeLevels
-from minied_envs.maze.world import MazeState
 
 from minied.env import with_agent_axis
 from minied.errors import UserError
+from minied_envs.maze import Maze, MazeLevels
+from minied_envs.maze.world import MazeState
 
 LEFT, RIGHT, FORWARD = range(3)
 KEY = jax.random.key(0)

@@ -1,0 +1,122 @@
+"""``minied draw``: a picture of levels from a text file, a suite or the generator."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from minied import registry
+from minied.commands.shared import positional
+from minied.config_io import parse_world
+from minied.errors import UserError
+from minied.levels.space import LevelSpace
+from minied.run.options import parse
+
+DESCRIPTION = """Draw levels of the world --env NAME: those of a text FILE (several levels are parted by empty lines), of a
+suite (suite:NAME), or --sample N new ones."""
+MAX_LEVELS = 64
+
+Picture = tuple[LevelSpace, Any, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawOptions:
+    """Options of `minied draw`."""
+
+    output: Annotated[str, tyro.conf.arg(aliases=("-o",))] = "levels.png"
+    """The picture to write, a .png file."""
+    sample: int = 0
+    """Draw this many levels of the world's generator."""
+    seed: int = 0
+    """Seed of --sample."""
+
+
+def main(arguments: list[str]) -> int:
+    """Draw; return the exit code."""
+    source, rest = positional(arguments)
+    if source is None and not any(each == "--env" or each.startswith("--env=") for each in rest):
+        parse(DrawOptions, rest, "minied draw (FILE | suite:NAME | --sample N)", DESCRIPTION)  # answers --help
+        raise UserError(f"--env is missing; known: {', '.join(registry.names('environment'))}")
+    world, options = parse_world(rest, DrawOptions, "minied draw (FILE | suite:NAME | --sample N)", DESCRIPTION)
+    output = Path(options.output)
+    if output.suffix.lower() != ".png":
+        raise UserError(f"--output is {options.output!r}; allowed: a name that ends in .png")
+    if not output.parent.is_dir():
+        raise UserError(f"--output is {options.output!r}; allowed: a file in a folder that exists")
+    if (source is None) == (options.sample == 0):
+        raise UserError("minied draw needs one of: a text file, suite:NAME, --sample N")
+    world.level_space.require("draw", "minied draw")
+    levels = _levels(world.level_space, source, options)
+
+    from minied.run.pictures import draw_gallery
+
+    draw_gallery(levels[:MAX_LEVELS], output)
+    left_out = f" (the first {MAX_LEVELS} of {len(levels)})" if len(levels) > MAX_LEVELS else ""
+    print(f"{output}: {min(len(levels), MAX_LEVELS)} levels{left_out}")
+    return 0
+
+
+def _levels(space: LevelSpace, source: str | None, options: DrawOptions) -> list[Picture]:
+    if source is None:
+        return _sampled(space, options.sample, options.seed)
+    if source.startswith("suite:"):
+        return _of_suite(space, source.removeprefix("suite:"))
+    space.require("from_text", "minied draw FILE")
+    return _of_file(space, Path(source))
+
+
+def _sampled(space: LevelSpace, count: int, seed: int) -> list[Picture]:
+    import jax
+
+    from minied.run.pictures import unstack
+    from minied.teachers.base import sample_levels
+
+    for name, value, most in (("sample", count, MAX_LEVELS), ("seed", seed, 2**31 - 1)):
+        least = 1 if name == "sample" else 0
+        if not least <= value <= most:
+            raise UserError(f"--{name} is {value}; allowed: {least} to {most}")
+    levels = jax.device_get(sample_levels(jax.random.key(seed), space, count))
+    return [(space, level, f"sample {index}") for index, level in enumerate(unstack(levels))]
+
+
+def _of_suite(space: LevelSpace, name: str) -> list[Picture]:
+    from minied.run.pictures import unstack
+
+    return [
+        (part.env.level_space, level, each)
+        for part in space.suite(name)
+        for each, level in zip(part.names, unstack(part.levels), strict=True)
+    ]
+
+
+def _of_file(space: LevelSpace, path: Path) -> list[Picture]:
+    """Return the levels of a text file. Raises `UserError` naming the file, and the line on which a bad level starts."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from error
+    pictures: list[Picture] = []
+    for first_line, block in _blocks(text):
+        try:
+            pictures.append((space, space.from_text(block), f"level {len(pictures) + 1}"))
+        except UserError as error:
+            raise UserError(f"{path}, the level that starts on line {first_line}: {error}") from error
+    if not pictures:
+        raise UserError(f"{path} holds no level")
+    return pictures
+
+
+def _blocks(text: str) -> list[tuple[int, str]]:
+    """Return the runs of non-empty lines, each with the number of its first line."""
+    blocks: list[tuple[int, list[str]]] = []
+    inside = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            inside = False
+        elif inside:
+            blocks[-1][1].append(line)
+        else:
+            blocks.append((number, [line]))
+            inside = True
+    return [(number, "\n".join(lines)) for number, lines in blocks]

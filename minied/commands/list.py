@@ -1,0 +1,84 @@
+"""``minied list``: what there is to choose from."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from minied import registry
+from minied.commands.shared import positional, print_json
+from minied.config_io import parse_world
+from minied.env import Environment
+from minied.errors import UserError, unknown_name
+from minied.run import presets
+from minied.run.options import parse
+
+DESCRIPTION = """List KIND: envs, teachers, scores, suites or presets; without a word, all of them. Suites are those of
+every world, or of the one that --env NAME and its options say."""
+KINDS = ("envs", "teachers", "scores", "suites", "presets")
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOptions:
+    """Options of `minied list`."""
+
+    json: bool = False
+    """Print JSON: an object of names and descriptions for each kind."""
+
+
+def main(arguments: list[str]) -> int:
+    """List; return the exit code."""
+    what, rest = positional(arguments)
+    if what is not None and what not in KINDS:
+        raise unknown_name("kind of thing to list", what, KINDS)
+    world, program = None, "minied list [KIND]"
+    if any(each == "--env" or each.startswith("--env=") for each in rest):
+        world, options = parse_world(rest, ListOptions, program, DESCRIPTION)
+    else:
+        options = parse(ListOptions, rest, program, DESCRIPTION)
+    found = {kind: _entries(kind, world) for kind in (KINDS if what is None else (what,))}
+    if options.json:
+        print_json(found)
+        return 0
+    for kind, entries in found.items():
+        if what is None:
+            print(f"{kind}:")
+        _print_entries(entries, indent="  " if what is None else "")
+    return 0
+
+
+def _entries(kind: str, world: Environment | None) -> dict[str, Any]:
+    """Return the names of a kind with a sentence about each; suites by world."""
+    if kind == "presets":
+        return {name: presets.description(path) for name, path in presets.available().items()}
+    if kind == "suites":
+        if world is not None:
+            return {registry.name_of(type(world)): dict(world.level_space.suites)}
+        return {name: _suites_of(name) for name in registry.names("environment")}
+    registered = {"envs": "environment", "teachers": "teacher", "scores": "score"}[kind]
+    return {name: _sentence(registered, name) for name in registry.names(registered)}
+
+
+def _suites_of(name: str) -> dict[str, str] | str:
+    try:
+        return dict(registry.load("environment", name)().level_space.suites)
+    except UserError as error:
+        return str(error)  # one world that does not load should not hide the others
+
+
+def _sentence(kind: str, name: str) -> str:
+    """Return the first line of what is registered, or why it does not load."""
+    try:
+        text = registry.load(kind, name).__doc__ or ""
+    except UserError as error:
+        return str(error)
+    return text.strip().partition("\n")[0]
+
+
+def _print_entries(entries: Mapping[str, Any], indent: str) -> None:
+    width = max((len(name) for name in entries), default=0)
+    for name, about in entries.items():
+        if isinstance(about, Mapping):
+            print(f"{indent}{name}:")
+            _print_entries(about, indent + "  ")
+        else:
+            print(f"{indent}{name:<{width}}  {about}".rstrip())

@@ -1,0 +1,180 @@
+"""Pictures of a run: the learning curve, what the teacher proposes, and the agent at work.
+
+Nothing here may cost a run: a picture that fails is told in one line.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from minied.levels.space import LevelSpace, Suite
+from minied.run.evaluation import evaluation_key
+from minied.run.folder import RunFolder
+from minied.run.metrics import member_values
+
+GALLERY_SHAPE = (4, 8)
+MAX_FRAMES = 150
+FRAME_MILLISECONDS = 80
+_SOURCES = {"new": "new levels", "replay": "replayed levels"}
+_COLOURS = ("tab:blue", "tab:orange", "tab:green")
+
+
+def draw_run(folder: RunFolder, program: Any, state: Any, suite: str, *, with_agent: bool) -> list[str]:
+    """Draw the pictures of a run into its folder; return one line for each that failed."""
+    space = program.config.env.level_space
+    pictures: dict[str, Callable[[Path], None]] = {"learning_curve.png": lambda path: draw_learning_curve(folder, path)}
+    if space.has("draw"):
+        pictures["gallery.png"] = lambda path: _draw_proposals(program, state, path)
+        if with_agent and suite:
+            pictures["agent.gif"] = lambda path: _draw_agent(program, state, suite, path)
+    failures = []
+    for name, draw in pictures.items():
+        try:
+            _whole(folder.pictures / name, draw)
+        except Exception as error:  # a world's own drawing code may raise anything, and the run matters more
+            failures.append(f"{name} could not be drawn: {type(error).__name__}: {' '.join(str(error).split())}")
+    return failures
+
+
+def _whole(path: Path, draw: Callable[[Path], None]) -> None:
+    """Draw beside ``path`` and put the picture in its place once it is whole."""
+    path.parent.mkdir(exist_ok=True)
+    half_made = path.with_stem(f".{path.stem}.tmp")
+    try:
+        draw(half_made)
+        half_made.replace(path)
+    finally:
+        half_made.unlink(missing_ok=True)
+
+
+# -- learning curve ----------------------------------------------------------------------------------------------------
+
+
+def draw_learning_curve(folder: RunFolder, path: Path) -> None:
+    """Draw solve rates against environment steps and student updates: members as thin lines, their mean as a thick one."""
+    metrics, evaluations = folder.read_rows("metrics"), folder.read_rows("evaluations")
+    curves: list[tuple[str, list[dict[str, Any]], Callable[[dict[str, Any]], Any]]] = []
+    for source, label in _SOURCES.items():
+        curves.append((label, metrics, lambda row, name=f"{source}/solve_rate": row["metrics"].get(name)))
+    if evaluations:
+        curves.append((f"held out: {evaluations[-1]['suite']}", evaluations, lambda row: row["solve_rate"]))
+    figure = _figure(11, 4)
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, counter, title in zip(axes, ("env_steps", "student_updates"), ("environment steps", "student updates")):  # noqa: B905
+        for (label, rows, pick), colour in zip(curves, _COLOURS, strict=False):
+            _draw_curve(axis, [row[counter] for row in rows], [pick(row) for row in rows], label, colour)
+        axis.set_xlabel(f"{title} of one member")
+        axis.set_ylim(-0.03, 1.03)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("solve rate")
+    if axes[0].get_legend_handles_labels()[0]:
+        axes[0].legend(loc="best", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def _draw_curve(axis: Any, counts: Sequence[int], values: Sequence[Any], label: str, colour: str) -> None:
+    points = [(count, member_values(value)) for count, value in zip(counts, values, strict=True)]
+    points = [(count, value) for count, value in points if not np.all(np.isnan(value))]
+    if not points:
+        return
+    xs = np.asarray([count for count, _ in points])
+    ys = np.stack([value for _, value in points])  # [rows, S]
+    if ys.shape[1] > 1:
+        for member in range(ys.shape[1]):
+            axis.plot(xs, ys[:, member], color=colour, alpha=0.3, linewidth=0.8)
+    axis.plot(xs, np.nanmean(ys, axis=1), color=colour, linewidth=2, label=label, marker="." if len(xs) < 30 else "")
+
+
+# -- levels ------------------------------------------------------------------------------------------------------------
+
+
+def _draw_proposals(program: Any, state: Any, path: Path) -> None:
+    levels = unstack(program.proposals(state, GALLERY_SHAPE[0] * GALLERY_SHAPE[1]))
+    space = program.config.env.level_space
+    draw_gallery([(space, level, "") for level in levels], path, columns=GALLERY_SHAPE[1])
+
+
+def draw_gallery(levels: Sequence[tuple[LevelSpace, Any, str]], path: Path, columns: int = 8) -> None:
+    """Draw levels side by side, each ``(its level space, level, name)``, with their features in small print."""
+    columns = max(1, min(columns, len(levels)))
+    rows = -(-len(levels) // columns)
+    figure = _figure(1.9 * columns, 2.4 * rows)
+    axes = np.asarray(figure.subplots(rows, columns, squeeze=False)).reshape(-1)
+    for axis in axes:
+        axis.set_axis_off()
+    describers: dict[LevelSpace, Callable] = {}
+    for axis, (space, level, name) in zip(axes, levels, strict=False):
+        describe = describers.setdefault(space, jax.jit(space.describe))
+        axis.imshow(space.draw(level), interpolation="nearest")
+        axis.set_title("\n".join([name] * bool(name) + _features(describe(level))), fontsize=5, pad=2)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+
+
+def _features(description: dict[str, Any]) -> list[str]:
+    values = {name: float(np.asarray(value)) for name, value in description.items()}
+    return [f"{name.replace('_', ' ')} {value:g}" for name, value in values.items() if not np.isnan(value)]
+
+
+def unstack(levels: Any) -> list[Any]:
+    """Return the levels of a batch ``[L, ...]`` one by one."""
+    count = len(jax.tree.leaves(levels)[0])
+    return [jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], levels) for i in range(count)]
+
+
+# -- the agent ---------------------------------------------------------------------------------------------------------
+
+
+def _draw_agent(program: Any, state: Any, suite: str, path: Path) -> None:
+    """Draw the first member at work on up to four entries of the suite, side by side."""
+    episodes = []
+    for index, (part, level, _) in enumerate(_first_entries(program.config.env.level_space.suite(suite), 4)):
+        key = jax.random.fold_in(evaluation_key(program.config), 1000 + index)
+        states = program.record_episode(state, part.env, level, key)[:MAX_FRAMES]
+        episodes.append([part.env.level_space.draw(level, each) for each in states])
+    write_animation(episodes, path)
+
+
+def _first_entries(parts: Sequence[Suite], count: int) -> Iterator[tuple[Suite, Any, str]]:
+    """Yield the first level of each of the first ``count`` names."""
+    seen: set[str] = set()
+    for part in parts:
+        for index, name in enumerate(part.names):
+            if name not in seen and len(seen) < count:
+                seen.add(name)
+                yield part, jax.tree.map(lambda leaf, i=index: np.asarray(leaf)[i], part.levels), name
+
+
+def write_animation(episodes: Sequence[Sequence[np.ndarray]], path: Path) -> None:
+    """Write pictures ``u8[h, w, 3]`` of several episodes side by side as a GIF; one that is over waits at its end."""
+    from PIL import Image
+
+    length = max(len(frames) for frames in episodes)
+    height = max(frames[0].shape[0] for frames in episodes)
+    gap = np.full((height, 8, 3), 255, np.uint8)
+
+    def frame(time: int) -> Image.Image:
+        columns = []
+        for frames in episodes:
+            picture = frames[min(time, len(frames) - 1)]
+            padding = np.full((height - picture.shape[0], picture.shape[1], 3), 255, np.uint8)
+            columns += [gap, np.concatenate([picture, padding])]
+        return Image.fromarray(np.concatenate(columns[1:], axis=1))
+
+    images = [frame(time) for time in range(length)]
+    durations = [FRAME_MILLISECONDS] * (length - 1) + [1000]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
+
+
+def _figure(width: float, height: float) -> Any:
+    """Return an empty figure, drawn by Agg whatever the machine's settings and without touching pyplot's state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure

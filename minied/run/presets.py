@@ -1,0 +1,129 @@
+"""Where presets and config files are found, and how their YAML is read: data only, strictly.
+
+A preset is a YAML file under ``experiments/``, named by its path without the ending (``maze/minimax_dr``). A file may
+start from another one with ``include: NAME``; what it says itself wins. Nothing in a file is ever executed.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from minied.errors import UserError, unknown_name
+
+ENDINGS = (".yaml", ".yml")
+DEFAULT_PRESET = "quick"
+NAMED_SECTIONS = ("env", "teacher")
+"""Sections whose ``name`` chooses a class, to which the other keys of the section belong."""
+
+
+def directories() -> list[Path]:
+    """Return the folders that hold presets: in the installed package, or at the root of a checkout."""
+    package = Path(__file__).parents[1]
+    return [folder for folder in (package / "experiments", package.parent / "experiments") if folder.is_dir()]
+
+
+def available() -> dict[str, Path]:
+    """Return the file of each preset by name, sorted by name."""
+    found = {}
+    for folder in reversed(directories()):
+        for path in folder.rglob("*.yaml"):
+            found[path.relative_to(folder).with_suffix("").as_posix()] = path
+    return dict(sorted(found.items()))
+
+
+def find(name: str) -> Path:
+    """Return the file of the preset ``name``, or the file at the path ``name``. Raises `UserError` if there is none."""
+    path = Path(name)
+    if path.suffix in ENDINGS:
+        if not path.is_file():
+            raise UserError(f"the config file {name} does not exist" if not path.exists() else f"{name} is not a file")
+        return path
+    presets = available()
+    if name not in presets:
+        raise unknown_name("preset", name, list(presets))
+    return presets[name]
+
+
+def description(path: Path) -> str:
+    """Return the first line of the comment that heads a preset's file, or an empty string."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def read(path: Path, *, _including: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the nested data of a config file, its includes merged in. Raises `UserError` naming the file."""
+    if path.resolve() in _including:
+        raise UserError(f"{path}: include goes in a circle")
+    data = _read_one(path)
+    base_name = data.pop("include", None)
+    if base_name is None:
+        return data
+    if not isinstance(base_name, str):
+        raise UserError(f"{path}: include is {base_name!r}; allowed: the name of a preset or a file")
+    beside = path.parent / base_name
+    base_path = beside if beside.suffix in ENDINGS and beside.is_file() else find(base_name)
+    return merge(read(base_path, _including=(*_including, path.resolve())), data)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with what ``over`` says on top.
+
+    A section that names another class than the base's (``env``, ``teacher``) replaces the base's section: its options
+    belong to the other class.
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and not _names_another(key, old, value):
+            value = merge(old, value)
+        merged[key] = value
+    return merged
+
+
+def _names_another(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return key in NAMED_SECTIONS and "name" in new and new["name"] != old.get("name")
+
+
+def _read_one(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from error
+    try:
+        data = yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        place = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        raise UserError(f"{path} is not valid YAML: {error.problem or error.context}{place}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        kind = "empty" if data is None else f"a {type(data).__name__}"
+        raise UserError(f"{path} is {kind}; allowed: a mapping of options, such as `seed: 1`")
+    return data
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also refuses duplicate keys and reads ``1e-3`` as a number, as YAML 1.2 does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for index, ((key_node, _), key) in enumerate(zip(node.value, keys, strict=True)):
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is not a word", key_node.start_mark
+                )
+            if key in keys[:index]:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _add_float_resolver() -> None:
+    import re
+
+    pattern = re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)$")
+    _StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", pattern, list("-+.0123456789"))
+
+
+_add_float_resolver()

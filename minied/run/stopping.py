@@ -1,0 +1,47 @@
+"""Stopping a run when asked: SIGINT and SIGTERM set a flag that is looked at between chunks."""
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Self
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopFlag:
+    """A context in which Ctrl-C and SIGTERM only set ``signal_number``; a second signal ends the process at once.
+
+    The handler does nothing else: it may run in the middle of anything. Outside the main thread, where Python allows
+    no handlers, the signals keep their old meaning.
+    """
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._old: dict[int, object] = {}
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a stop was asked for."""
+        return self.signal_number is not None
+
+    @property
+    def exit_code(self) -> int:
+        """The shell's code for the signal: 130 or 143; 0 if none came."""
+        return 0 if self.signal_number is None else 128 + self.signal_number
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._old = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.signal_number is not None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.signal_number = number

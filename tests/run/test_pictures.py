@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from PIL import Image
+from run_world import ENV, LineSpace
+
+from minied.run.pictures import write_animation
+
+
+def assert_shows_something(path, least=(100, 40)):
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert pixels.shape[1] >= least[0]
+    assert pixels.shape[0] >= least[1]
+    assert pixels.std() > 3
+
+
+def test_pictures_of_a_run(minied, config_file, tmp_path):
+    assert minied("train", config_file, "--run-dir", "run", "--num-seeds", "2")[0] == 0
+    pictures = tmp_path / "run" / "pictures"
+    assert sorted(path.name for path in pictures.iterdir()) == ["agent.gif", "gallery.png", "learning_curve.png"]
+    assert_shows_something(pictures / "learning_curve.png", (1000, 400))
+    assert_shows_something(pictures / "gallery.png", (1000, 400))
+    with Image.open(pictures / "agent.gif") as animation:
+        assert animation.n_frames == 6  # the right end's episode has 6 states, the left one's waits
+        assert animation.size == (2 * 20 + 8, 4)
+
+
+def test_a_picture_that_fails_costs_nothing(minied, config_file, tmp_path, monkeypatch):
+    def fail(self, level, state=None):
+        raise RuntimeError("no\npaint")
+
+    monkeypatch.setattr(LineSpace, "draw", fail)
+    code, out, err = minied("train", config_file, "--run-dir", "run", "--quiet")
+    assert code == 0
+    assert out == "finished 10 updates: run\n"
+    assert set(err.splitlines()) == {
+        "minied: gallery.png could not be drawn: RuntimeError: no paint",
+        "minied: agent.gif could not be drawn: RuntimeError: no paint",
+    }
+    assert [path.name for path in (tmp_path / "run" / "pictures").iterdir()] == ["learning_curve.png"]
+
+
+@pytest.mark.parametrize(("source", "count"), [(["suite:all"], 5), (["--sample", "3"], 3), (["levels.txt"], 2)])
+def test_draw(minied, tmp_path, source, count):
+    (tmp_path / "levels.txt").write_text("G....\n\n\n..G..\n")
+    code, out, err = minied("draw", *source, "--env", ENV, "--env.size", "5", "-o", "out.png")
+    assert (code, err) == (0, "")
+    assert out == f"out.png: {count} levels\n"
+    assert_shows_something(tmp_path / "out.png")
+
+
+def test_animation_of_different_sizes(tmp_path):
+    small, large = np.zeros((4, 6, 3), np.uint8), np.full((8, 10, 3), 200, np.uint8)
+    write_animation([[small] * 2, [large + np.uint8(i) for i in range(3)]], tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert animation.size == (6 + 8 + 10, 8)
+        assert animation.n_frames == 3

@@ -1,0 +1,433 @@
+import json
+import re
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import run_world
+
+from minied.config_io import config_from_dict, load_config
+from minied.errors import UserError
+from minied.run import console, session
+from minied.run.folder import RunFolder, create, default_path, open_run
+from minied.run.metrics import JsonlSink, metrics_row, plain
+
+FILES = ("metrics.jsonl", "evaluations.jsonl")
+
+
+def contents(run):
+    return {name: (run / name).read_bytes() for name in FILES}
+
+
+@pytest.fixture
+def unbroken(minied, config_file, tmp_path):
+    """What the files of an undisturbed run hold."""
+    code, out, _ = minied("train", config_file, "--run-dir", "unbroken", "--no-pictures", "--num-seeds", "2")
+    assert code == 0
+    assert out.endswith("finished 10 updates: unbroken\n")
+    return contents(tmp_path / "unbroken")
+
+
+def test_a_run_leaves_its_rows(minied, config_file, tmp_path, unbroken):
+    rows = [json.loads(line) for line in unbroken["metrics.jsonl"].splitlines()]
+    assert [row["iterations"] for row in rows] == [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]
+    assert list(rows[0]) == ["iterations", "student_updates", "train_steps", "env_steps", "metrics"]
+    assert rows[0]["metrics"]["replay/solve_rate"] == [None, None]
+    assert len(rows[1]["metrics"]["replay/solve_rate"]) == 2
+    assert rows[0]["metrics"]["never"] == [None, None]
+    rows = [json.loads(line) for line in unbroken["evaluations.jsonl"].splitlines()]
+    assert [row["iterations"] for row in rows] == [0, 4, 8, 12, 16, 20]
+    assert list(rows[0]["entries"]) == ["left", "right"]
+    assert rows[-1]["entries"]["right"] == {
+        "solve_rate": [1.0] * 2,
+        "mean_return": [1.0] * 2,
+        "mean_length": [1.0] * 2,
+        "num_levels": 1,
+        "horizon": 5,
+    }
+    # The first level's result is the evaluation's key, which is the same every time.
+    assert len({json.dumps(row["entries"]["left"]) for row in rows}) == 1
+    timing = RunFolder(tmp_path / "unbroken").read_rows("timing")
+    assert [row["compiling"] for row in timing] == [True] + [False] * 9
+    description = json.loads((tmp_path / "unbroken" / "config.json").read_text())
+    assert description["versions"].keys() == {"python", "minied", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint"}
+    config = config_from_dict(description["config"])
+    assert config == load_config(config_file, ["--num-seeds", "2"])
+    assert description["fingerprint"] == config.fingerprint
+
+
+def test_evaluations_in_the_middle_and_only_at_the_end(minied, config_file, tmp_path):
+    options = [
+        "--evaluate-every",
+        "0",
+        "--checkpoint-every",
+        "0",
+        "--suite",
+        "all",
+        "--updates",
+        "9",
+        "--log-every",
+        "4",
+    ]
+    assert minied("train", config_file, "--run-dir", "run", "--no-pictures", *options)[0] == 0
+    folder = RunFolder(tmp_path / "run")
+    assert [row["iterations"] for row in folder.read_rows("evaluations")] == [0, 18]
+    last = folder.read_rows("evaluations")[1]
+    assert last["entries"]["cell"]["num_levels"] == 5
+    # Every level weighs the same in the one mean, every entry in the other.
+    weights = {name: entry["num_levels"] for name, entry in last["entries"].items()}
+    rates = {name: entry["solve_rate"] for name, entry in last["entries"].items()}
+    by_level = sum(rates[name] * weight for name, weight in weights.items()) / sum(weights.values())
+    assert last["solve_rate"] == pytest.approx(by_level)
+    assert last["solve_rate_of_entries"] == pytest.approx(sum(rates.values()) / len(rates))
+    assert [row["iterations"] for row in folder.read_rows("metrics")] == [4, 8, 12, 16, 18]
+    assert [int(path.name) for path in folder.checkpoints.iterdir()] == [18]
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2, 5, 9])
+def test_a_stopped_run_goes_on_as_if_it_had_not(minied, config_file, tmp_path, unbroken, monkeypatch, stop_after):
+    """Stop by a real signal, sent while a chunk runs; the files end up the same, byte for byte."""
+    advance, calls = run_world.Program.advance, []
+
+    def advance_and_interrupt(self, state, until):
+        calls.append(until)
+        if len(calls) == stop_after:
+            signal.raise_signal(signal.SIGTERM if stop_after % 2 else signal.SIGINT)
+        return advance(self, state, until)
+
+    evaluate = run_world.Program.evaluate
+
+    def evaluate_and_interrupt(self, state, *rest):
+        if stop_after == 0 and not calls:
+            calls.append(0)
+            signal.raise_signal(signal.SIGINT)
+        return evaluate(self, state, *rest)
+
+    monkeypatch.setattr(run_world.Program, "advance", advance_and_interrupt)
+    monkeypatch.setattr(run_world.Program, "evaluate", evaluate_and_interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    code, out, _ = minied("train", config_file, "--run-dir", "run", "--no-pictures", "--num-seeds", "2")
+    assert code == (143 if stop_after % 2 else 130)
+    assert out == f"stopped after {stop_after} updates; go on with: minied resume run\n"
+    assert signal.getsignal(signal.SIGINT) is before
+    stop_after = -1
+    code, out, _ = minied("resume", "run", "--no-pictures")
+    assert code == 0
+    assert contents(tmp_path / "run") == unbroken
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_a_crashed_run_goes_on_as_if_it_had_not(minied, config_file, tmp_path, unbroken, monkeypatch, damage):
+    advance, calls = run_world.Program.advance, []
+
+    def advance_and_crash(self, state, until):
+        calls.append(until)
+        if len(calls) == 8:
+            raise MemoryError
+        return advance(self, state, until)
+
+    monkeypatch.setattr(run_world.Program, "advance", advance_and_crash)
+    with pytest.raises(MemoryError):
+        minied("train", config_file, "--run-dir", "run", "--no-pictures", "--num-seeds", "2")
+    run = tmp_path / "run"
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"iterations": 16, "torn')
+    if damage:
+        page = run / "checkpoints" / "12" / "meta" / "metadata"
+        page.write_text(page.read_text()[:-5])
+    code, _, err = minied("resume", "run", "--no-pictures")
+    assert code == 0
+    assert contents(run) == unbroken
+    assert ("iteration 12 is damaged" in err and "going on from iteration 8" in err) == damage
+
+
+def test_resume_before_the_first_checkpoint(minied, config_file, tmp_path, unbroken, monkeypatch):
+    advance = run_world.Program.advance
+    monkeypatch.setattr(run_world.Program, "advance", lambda self, state, until: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        minied("train", config_file, "--run-dir", "run", "--no-pictures", "--num-seeds", "2")
+    monkeypatch.setattr(run_world.Program, "advance", advance)
+    code, _, err = minied("resume", "run", "--no-pictures")
+    assert code == 0
+    assert "starting from the beginning" in err
+    assert contents(tmp_path / "run") == unbroken
+
+
+def test_resuming_a_finished_run_changes_nothing(minied, unbroken, tmp_path):
+    code, out, _ = minied("resume", "unbroken", "--no-pictures")
+    assert code == 0
+    assert "before" in out
+    assert out.endswith("finished 10 updates: unbroken\n")
+    assert contents(tmp_path / "unbroken") == unbroken
+
+
+def test_all_checkpoints_damaged(minied, unbroken, tmp_path):
+    for page in (tmp_path / "unbroken" / "checkpoints").glob("*/meta/metadata"):
+        page.unlink()
+    code, _, err = minied("resume", "unbroken")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "iteration 20 is damaged" in err
+    assert contents(tmp_path / "unbroken") == unbroken
+
+
+def test_kill_in_the_middle_of_saves(start_process, minied, config_file, tmp_path, unbroken):
+    """SIGKILL at unlucky moments; each time the run can be resumed, and at last it equals the unbroken one."""
+    options = ["--checkpoint-every", "2", "--no-pictures", "--quiet"]
+    arguments = ["train", config_file, "--run-dir", "run", "--num-seeds", "2", *options]
+    run, kept = tmp_path / "run", []
+    for moment in (0.15, 0.0, 0.01, 0.03):  # seconds after the first sign of a save
+        process = start_process(*arguments, FAKE_ITERATION_SECONDS="0.01")
+        before = entries(run)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and entries(run) == before and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        time.sleep(moment)
+        process.kill()
+        _, err = process.communicate()
+        assert process.returncode == -signal.SIGKILL, err
+        assert err in ("", "minied: no checkpoint was saved yet: starting from the beginning\n")
+        kept.append(max([int(path.name) for path in run.glob("checkpoints/*") if path.name.isdigit()], default=0))
+        arguments = ["resume", "run", *options]
+    assert kept == sorted(kept)  # nothing that was saved is ever lost
+    assert kept[0] > 0
+    code, _, err = minied("resume", "run", *options)
+    assert (code, err) == (0, "")
+    assert contents(run) == unbroken
+
+
+def entries(run):
+    return {path.name for path in run.glob("checkpoints/*")} if run.exists() else set()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_to_a_process(start_process, config_file, tmp_path, number, code):
+    process = start_process(
+        "train", config_file, "--run-dir", "run", "--no-pictures", "--updates", "100000", FAKE_ITERATION_SECONDS="0.02"
+    )
+    wait_for_rows(process, tmp_path / "run", 2)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert re.fullmatch(r"stopped after \d+ updates; go on with: minied resume run\n", out)
+    assert "Traceback" not in err
+
+
+def test_a_second_signal_aborts_at_once(start_process, config_file, tmp_path):
+    arguments = ["train", config_file, "--run-dir", "run", "--no-pictures", "--updates", "1000"]
+    process = start_process(
+        *arguments, "--log-every", "1", "--evaluate-every", "0", "--checkpoint-every", "0", FAKE_ITERATION_SECONDS="2"
+    )
+    wait_for_rows(process, tmp_path / "run", 1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert time.monotonic() - start < 2
+
+
+def wait_for_rows(process, run, count):
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").read_bytes().count(b"\n") >= count:
+            return
+        time.sleep(0.02)
+    pytest.fail(f"no rows: {process.communicate()}")
+
+
+def test_two_processes_do_not_write_to_one_run(minied, config_file, unbroken, tmp_path):
+    with open_run(tmp_path / "unbroken").locked():
+        code, _, err = minied("resume", "unbroken")
+    assert code == 2
+    assert err == "minied: error: unbroken is being written by another process\n"
+
+
+# -- what is printed ---------------------------------------------------------------------------------------------------
+
+
+def test_quiet_prints_the_last_line(minied, config_file):
+    code, out, err = minied("train", config_file, "--run-dir", "run", "--quiet", "--no-pictures")
+    assert (code, out, err) == (0, "finished 10 updates: run\n", "")
+
+
+def test_plain_output(minied, config_file):
+    code, out, err = minied("train", config_file, "--run-dir", "run", "--no-pictures", "--num-seeds", "2")
+    assert code == 0
+    assert "\x1b" not in out + err
+    assert "compiling" in err
+    assert len(re.findall(r"^updates ", err, re.MULTILINE)) == 2  # the first and the last, however many chunks
+    assert re.search(r"^updates 10/10 .* steps/s", err, re.MULTILINE)
+    for word in (
+        "before",
+        "after 10 updates",
+        "member 0",
+        "member 1",
+        "right",
+        "100%",
+        "mean",
+        "minied eval run --suite",
+    ):
+        assert word in out
+
+
+def test_terminal_output(minied, config_file, monkeypatch):
+    monkeypatch.setattr(console, "is_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    code, out, err = minied("train", config_file, "--run-dir", "run", "--no-pictures")
+    assert code == 0
+    assert "\x1b[" in err
+    assert "training" in err
+    assert "10/10" in err
+    assert "finished 10 updates: run" in out
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (61, "1 min 01 s"), (7500, "2 h 05 min")])
+def test_durations(seconds, text):
+    assert console.duration(seconds) == text
+
+
+def test_eval_prints_one_json_object(minied, config_file):
+    assert minied("train", config_file, "--run-dir", "run", "--no-pictures", "--quiet")[0] == 0
+    code, out, err = minied("eval", "run", "--json", "--suite", "ends", "--suite", "all", "--attempts", "3")
+    data = json.loads(out)
+    assert (code, err) == (0, "")
+    assert [row["suite"] for row in data["evaluations"]] == ["ends", "all"]
+    assert data["checkpoint"] == 20
+    assert data["evaluations"][0]["attempts"] == 3
+    code, out, _ = minied("eval", "run", "--json", "--checkpoint", "16")
+    again = json.loads(out)
+    assert again["checkpoint"] == 16
+    saved = RunFolder(run_path()).read_rows("evaluations")
+    assert again["evaluations"][0] == saved[-2]  # the same key and attempts as during the run
+    code, out, _ = minied("eval", "run")
+    assert code == 0
+    assert "after 10 updates" in out
+
+
+def run_path():
+    from pathlib import Path
+
+    return Path("run")
+
+
+def test_list(minied):
+    code, out, _ = minied("list", "--json")
+    data = json.loads(out)
+    assert code == 0
+    assert set(data) == {"envs", "teachers", "scores", "suites", "presets"}
+    assert "robust_plr" in data["teachers"]
+    assert "quick" in data["presets"]
+    code, out, _ = minied("list", "suites", "--env", run_world.ENV, "--json")
+    assert json.loads(out) == {
+        "suites": {run_world.ENV: {"ends": "Both ends, 2 levels.", "all": "Every cell, as one entry."}}
+    }
+    code, out, _ = minied("list", "presets")
+    assert "maze/minimax_dr" in out
+
+
+# -- rows and folders --------------------------------------------------------------------------------------------------
+
+
+def test_numbers_as_json():
+    assert plain(np.asarray([0.1], np.float32)) == 0.1  # not 0.10000000149011612
+    assert plain(np.asarray([0.1, np.nan, np.inf], np.float32)) == [0.1, None, None]
+    assert plain(np.asarray([3], np.int32)) == 3
+    value = np.float32(1) / np.float32(3)
+    assert np.float32(plain(np.asarray([value]))) == value
+
+
+def test_rows_are_cut_back(config_file, tmp_path):
+    folder = create(tmp_path / "run", load_config(config_file))
+    sink = JsonlSink(folder)
+    counters = {"student_updates": 1, "train_steps": 2, "env_steps": 3}
+    for iteration in range(4):
+        sink.write("metrics", metrics_row(counters | {"iterations": iteration}, {"a": np.zeros(1)}))
+    sink.close()
+    first = folder.rows_path("metrics").read_bytes().split(b"\n")[0]
+    with folder.rows_path("metrics").open("ab") as file:
+        file.write(b'{"torn')
+    assert folder.row_counts() == {"metrics": 4, "timing": 0, "evaluations": 0}
+    assert len(folder.read_rows("metrics")) == 4
+    folder.cut_rows({"metrics": 4})
+    assert folder.rows_path("metrics").read_bytes().endswith(b"}\n")
+    folder.cut_rows({"metrics": 1})
+    assert folder.rows_path("metrics").read_bytes() == first + b"\n"
+    with pytest.raises(UserError, match=r"metrics\.jsonl has 1 rows; allowed: at least the 2"):
+        folder.cut_rows({"metrics": 2})
+    folder.cut_rows({})
+    assert folder.rows_path("metrics").read_bytes() == b""
+
+
+def test_folder_is_made_whole_or_not_at_all(config_file, tmp_path, monkeypatch):
+    config = load_config(config_file)
+    monkeypatch.setattr("minied.run.folder._describe", lambda *_: {"not json": object()})
+    with pytest.raises(TypeError):
+        create(tmp_path / "runs" / "run", config)
+    assert not (tmp_path / "runs" / "run").exists()
+
+
+def test_default_path(config_file, minied):
+    config = load_config(config_file, ["--seed", "3"])
+    assert str(default_path("maze/minimax_dr", config)) == f"runs/maze-minimax_dr-3-{config.fingerprint}"
+    assert str(default_path("a/small.yaml", config)) == f"runs/small-3-{config.fingerprint}"
+    out = minied("train", config_file, "--quiet", "--no-pictures", "--seed", "3")[1]
+    assert out == f"finished 10 updates: runs/small-3-{config.fingerprint}\n"
+
+
+def test_differing_fields():
+    one = {"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 1}}
+    other = {"a": 1, "b": {"c": 4}, "e": {"f": 1}, "g": None}
+    assert session.differing_fields(one, other) == ["b.c", "b.d", "g"]
+
+
+def test_help_and_version(minied):
+    code, out, _ = minied("--help")
+    assert code == 0
+    assert "minied train" in out
+    assert minied("--version")[1].startswith("minied ")
+    assert minied()[1] == out
+    for command in ("train", "eval", "list", "draw", "resume"):
+        code, out, err = minied(command, "--help")
+        assert (code, err) == (0, "")
+        assert f"minied {command}" in out
+    out = minied("train", "--help")[1]
+    for words in (
+        "--ppo.learning-rate",
+        "Step size of Adam",
+        "--env NAME",
+        "--teacher.temperature",
+        "--run-dir",
+        "--env.levels.num-walls",
+    ):
+        assert words in out
+
+
+def test_help_is_quick(start_process):
+    """Nothing heavy is imported to answer --help."""
+    import sys
+
+    heavy = {"jax", "tyro", "orbax", "matplotlib", "wandb", "rich", "yaml"}
+    code = "import sys; from minied.cli import main; main(['--help']); main(['--version']);"
+    code += f"print({heavy} & set(sys.modules))"
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(each for each in sys.path if each)},
+    )
+    assert out.stdout.strip().endswith("set()")
+
+
+def test_wandb_offline(start_process, config_file, tmp_path):
+    process = start_process("train", config_file, "--run-dir", "run", "--no-pictures", "--quiet", "--wandb", "offline")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out == "finished 10 updates: run\n"
+    run_id = json.loads((tmp_path / "run" / "config.json").read_text())["run_id"]
+    assert list((tmp_path / "run" / "wandb").glob(f"offline-run-*/run-{run_id}.wandb"))
