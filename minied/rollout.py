@@ -13,7 +13,7 @@ from flax import struct
 from minied.env import Environment
 from minied.episodes import EpisodeSummary, RunningEpisode, summarise
 from minied.students import distributions
-from minied.students.networks.actor_critic import ActorCritic, Parameters
+from minied.students.base import Parameters, Student
 
 
 class Rollout(struct.PyTreeNode):
@@ -47,7 +47,7 @@ class RolloutState(struct.PyTreeNode):
     running: RunningEpisode  # [B]
 
 
-def start(key: jax.Array, student: ActorCritic, env: Environment, levels: Any) -> RolloutState:
+def start(key: jax.Array, student: Student, env: Environment, levels: Any) -> RolloutState:
     """Return the state at the start of an episode on each level ``[B, ...]``. Consumes ``key``.
 
     ``env`` carries an agent axis (`with_agent_axis`).
@@ -65,7 +65,7 @@ def start(key: jax.Array, student: ActorCritic, env: Environment, levels: Any) -
 
 def collect(
     key: jax.Array,
-    student: ActorCritic,
+    student: Student,
     parameters: Parameters,
     env: Environment,
     levels: Any,
@@ -129,7 +129,7 @@ def collect(
 
 
 def act(
-    student: ActorCritic, parameters: Parameters, carry: Any, observations: Any, resets: jax.Array
+    student: Student, parameters: Parameters, carry: Any, observations: Any, resets: jax.Array
 ) -> tuple[Any, jax.Array, jax.Array]:
     """Return ``(carry, logits f32[B, N, A], values f32[B, N, K])`` for one step's observations ``[B, N, ...]``."""
     num_levels, num_agents = jax.tree.leaves(observations)[0].shape[:2]
@@ -139,7 +139,7 @@ def act(
     return carry, logits[0].reshape(shape), values[0].reshape(shape)
 
 
-def last_values(student: ActorCritic, parameters: Parameters, state: RolloutState) -> jax.Array:
+def last_values(student: Student, parameters: Parameters, state: RolloutState) -> jax.Array:
     """Return the values of the observations that a rollout ended before, ``f32[B, N, K]``."""
     return act(student, parameters, state.carry, state.observations, state.resets)[2]
 

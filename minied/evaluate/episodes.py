@@ -11,7 +11,7 @@ from flax import struct
 
 from minied import rollout as rollouts
 from minied.env import Environment
-from minied.students.networks.actor_critic import ActorCritic, Parameters
+from minied.students.base import Parameters, Student
 
 _PIECE = 32
 """Steps between two looks at whether anything is still being played. Levels of a suite differ in length by orders of
@@ -36,7 +36,7 @@ class _FirstEpisodes(struct.PyTreeNode):
 
 
 def evaluate_levels(
-    key: jax.Array, student: ActorCritic, parameters: Parameters, env: Environment, levels: Any, attempts: int
+    key: jax.Array, student: Student, parameters: Parameters, env: Environment, levels: Any, attempts: int
 ) -> LevelResults:
     """Play ``attempts`` episodes on each level with actions sampled from the policy. Consumes ``key``.
 

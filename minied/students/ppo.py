@@ -14,7 +14,7 @@ from flax import struct
 
 from minied.hyperparameters import Hyperparameters, require_choice, require_range
 from minied.students import distributions
-from minied.students.networks.actor_critic import ActorCritic, Parameters
+from minied.students.base import Parameters, Student
 
 
 class PPOConfig(Hyperparameters):
@@ -82,7 +82,7 @@ class StudentState(struct.PyTreeNode):
     optimizer: optax.OptState
 
 
-def init_student(key: jax.Array, student: ActorCritic, config: PPOConfig) -> StudentState:
+def init_student(key: jax.Array, student: Student, config: PPOConfig) -> StudentState:
     """Return a new student. Consumes ``key``."""
     parameters = student.init(key)
     return StudentState(parameters, _optimizer(config).init(parameters))
@@ -97,7 +97,7 @@ def learning_rate(config: PPOConfig, student_updates: jax.Array, total_updates: 
 
 def update(
     key: jax.Array,
-    student: ActorCritic,
+    student: Student,
     state: StudentState,
     batch: Batch,
     config: PPOConfig,
@@ -138,7 +138,7 @@ def update(
 
 
 def _loss(
-    parameters: Parameters, student: ActorCritic, batch: Batch, config: PPOConfig
+    parameters: Parameters, student: Student, batch: Batch, config: PPOConfig
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return ``policy + c_v · value − c_e · entropy`` and its parts."""
     _, logits, values = student.apply(parameters, batch.carry, batch.observations, batch.resets)

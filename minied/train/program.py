@@ -19,7 +19,7 @@ from minied import rollout as rollouts
 from minied.env import Environment, with_agent_axis
 from minied.evaluate.episodes import LevelResults, evaluate_levels
 from minied.levels.space import Suite
-from minied.students.networks.actor_critic import ActorCritic
+from minied.students.base import Student
 from minied.train.config import TrainConfig
 from minied.train.loop import advance
 from minied.train.setting import Setting
@@ -115,7 +115,7 @@ def _advance(setting: Setting, state: RunState, until: jax.Array):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _evaluate(student: ActorCritic, env: Environment, attempts: int, key: jax.Array, parameters: Any, levels: Any):
+def _evaluate(student: Student, env: Environment, attempts: int, key: jax.Array, parameters: Any, levels: Any):
     return map_members(lambda p: evaluate_levels(key, student, p, env, levels, attempts), parameters)
 
 

@@ -6,6 +6,7 @@ from flax import struct
 
 from minied.env import Environment, with_agent_axis
 from minied.levels.space import LevelSpace
+from minied.students.base import Student
 from minied.students.networks.actor_critic import ActorCritic
 from minied.students.ppo import PPOConfig
 from minied.teachers.base import Teacher
@@ -20,7 +21,7 @@ class Setting(struct.PyTreeNode):
     total_updates: jax.Array  # i32[]
     env: Environment = struct.field(pytree_node=False)  # with an agent axis
     space: LevelSpace = struct.field(pytree_node=False)
-    student: ActorCritic = struct.field(pytree_node=False)
+    student: Student = struct.field(pytree_node=False)
     num_levels: int = struct.field(pytree_node=False)
     num_steps: int = struct.field(pytree_node=False)
 

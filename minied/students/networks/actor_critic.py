@@ -1,4 +1,4 @@
-"""The student: encoder × memory × heads, behind three pure functions (`init`, `initial_carry`, `apply`).
+"""The student of minied: encoder × memory × heads, a `Student`.
 
 Letters: ``T`` steps, ``M`` rows (environments × agents), ``A`` actions, ``K`` value heads.
 """
@@ -12,11 +12,10 @@ import jax.numpy as jnp
 
 from minied.env import Environment
 from minied.spaces import Discrete, Space
+from minied.students.base import Carry, Parameters
 from minied.students.networks.config import NetworkConfig
 from minied.students.networks.encoders import Encoder
-from minied.students.networks.memory import Carry, Memory, initial_carry
-
-Parameters = Any
+from minied.students.networks.memory import Memory, initial_carry
 
 
 class _Network(nn.Module):
@@ -83,15 +82,5 @@ class ActorCritic:
     def apply(
         self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array
     ) -> tuple[Carry, jax.Array, jax.Array]:
-        """Run the network over a sequence.
-
-        Args:
-            parameters: of `init`.
-            carry: memory before the first step.
-            observation: leaves ``[T, M, ...]``.
-            reset: ``bool[T, M]``, whether step t is the first of an episode; the memory is emptied before it.
-
-        Returns:
-            ``(carry, logits f32[T, M, A], values f32[T, M, K])``.
-        """
+        """Run the network over a sequence, see `Student.apply`."""
         return self._network.apply({"params": parameters}, carry, observation, reset)  # type: ignore[return-value]

@@ -3,19 +3,19 @@
 Letters: ``T`` steps, ``M`` rows of the batch, ``E`` encoding, ``U`` units.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from minied.students.base import Carry
 from minied.students.networks.config import NetworkConfig
-
-Carry = Any  # (f32[M, U], f32[M, U]) for lstm, f32[M, U] for gru, () for none
 
 
 def initial_carry(config: NetworkConfig, num_rows: int) -> Carry:
-    """Return the memory at the start of an episode, for ``num_rows`` rows: zeros."""
+    """Return the memory at the start of an episode, for ``num_rows`` rows: zeros.
+
+    ``(f32[M, U], f32[M, U])`` for lstm, ``f32[M, U]`` for gru, ``()`` for none.
+    """
     zeros = jnp.zeros((num_rows, config.memory_size))
     return {"lstm": (zeros, zeros), "gru": zeros, "none": ()}[config.memory]
 

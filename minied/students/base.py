@@ -1,0 +1,39 @@
+"""The contract of a student: a policy and values behind three pure functions. The learner and the rollout know no more.
+
+Letters: ``T`` steps, ``M`` rows (environments × agents), ``A`` actions, ``K`` value heads.
+"""
+
+from typing import Any, Protocol
+
+import jax
+
+Parameters = Any  # pytree
+Carry = Any  # pytree with leading axis M, or () without memory
+
+
+class Student(Protocol):
+    """Static and hashable; parameters live outside. `networks.actor_critic.ActorCritic` is the one of minied."""
+
+    def init(self, key: jax.Array) -> Parameters:
+        """Return fresh parameters. Consumes ``key``."""
+        ...
+
+    def initial_carry(self, num_rows: int) -> Carry:
+        """Return the memory of ``num_rows`` rows at the start of their episodes."""
+        ...
+
+    def apply(
+        self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array
+    ) -> tuple[Carry, jax.Array, jax.Array]:
+        """Run over a sequence.
+
+        Args:
+            parameters: of `init`.
+            carry: memory before the first step.
+            observation: leaves ``[T, M, ...]``.
+            reset: ``bool[T, M]``, whether step t is the first of an episode; the memory is emptied before it.
+
+        Returns:
+            ``(carry, logits f32[T, M, A], values f32[T, M, K])``.
+        """
+        ...
