@@ -1,6 +1,7 @@
 """The house: who may import whom, what exists once, and that importing minied costs and does nothing."""
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -8,9 +9,17 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-CORE = ROOT / "minied"
-WORLDS = ROOT / "envs" / "minied_envs"
+
+def home(package):
+    """The folder of an importable package, found without importing it: the installed one, or that of the checkout."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None, f"{package} is not installed"
+    assert spec.origin is not None, f"{package} has no __init__"
+    return Path(spec.origin).resolve().parent
+
+
+CORE = home("minied")
+WORLDS = home("minied_envs")
 
 
 def module_name(path):
@@ -23,6 +32,7 @@ def sources(folder):
     return sorted(p for p in folder.rglob("*.py") if "__pycache__" not in p.parts)
 
 
+assert sources(CORE), CORE
 TREES = {module_name(path): ast.parse(path.read_text()) for path in [*sources(CORE), *sources(WORLDS)]}
 
 
@@ -223,7 +233,7 @@ def test_values_of_logits_are_clipped_in_one_place_only():
 
 def python(code, **environment):
     variables = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
-    variables |= {"PYTHONPATH": f"{ROOT}:{WORLDS.parent}", "JAX_PLATFORMS": "cpu"} | environment
+    variables |= {"PYTHONPATH": f"{CORE.parent}:{WORLDS.parent}", "JAX_PLATFORMS": "cpu"} | environment
     return subprocess.run([sys.executable, "-W", "error", "-c", code], env=variables, capture_output=True, text=True)
 
 
