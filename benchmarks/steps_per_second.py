@@ -16,7 +16,7 @@ import time
 import jax
 
 from minied import __version__
-from minied.config_io import load_config
+from minied.config import load_config
 from minied.train.program import Program
 
 

@@ -44,6 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
         return 130
+    except RuntimeError as error:  # of jax; anything but a lack of memory is a defect and keeps its traceback
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        told = "out of memory; try a smaller num_envs, num_steps, num_seeds or teacher.buffer_size"
+        print(f"minied: error: {told}", file=sys.stderr, flush=True)
+        return 1
     except BrokenPipeError:  # `minied list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -12,6 +12,7 @@ from typing import Any, Self, dataclass_transform, get_type_hints
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from minied.errors import UserError
 
@@ -42,12 +43,15 @@ class Hyperparameters:
         return jax.tree.map(jnp.float32, self)
 
 
+_LARGEST = float(np.finfo(np.float32).max)  # what a traced number can hold
+
+
 def require_range(config: Any, name: str, low: float, high: float, *, open_low: bool = False) -> None:
     """Raise `UserError` unless ``low <= config.name <= high`` (``low <`` if ``open_low``)."""
     value = getattr(config, name)
     inside = (low < value if open_low else low <= value) and value <= high
-    if not inside:
-        interval = f"{'(' if open_low else '['}{low:g}, {'∞)' if math.isinf(high) else f'{high:g}]'}"
+    if not inside or not math.isfinite(value) or abs(value) > _LARGEST:
+        interval = f"{'(' if open_low else '['}{low:g}, {'∞)' if math.isinf(high) else f'{high:.10g}]'}"
         raise UserError(f"{name} is {value!r}; allowed: {interval}")
 
 

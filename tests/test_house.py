@@ -137,7 +137,7 @@ def test_evaluation_knows_no_teacher_and_no_run():
 
 
 def test_training_knows_nothing_of_files_and_commands():
-    forbidden = ("minied.run", "minied.commands", "minied.cli", "minied.config_io", "minied.adapters")
+    forbidden = ("minied.run", "minied.commands", "minied.cli", "minied.config.parsing", "minied.adapters")
     core = modules_of(
         "minied.train", "minied.evaluate", "minied.teachers", "minied.students", "minied.levels", "minied.scores",
         "minied.rollout", "minied.episodes", "minied.env", "minied.spaces", "minied.registry", "minied.hyperparameters",

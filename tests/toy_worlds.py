@@ -19,6 +19,8 @@ from minied.env import Environment
 from minied.levels.space import LevelSpace
 from minied.scores import score
 from minied.spaces import Box, Dict, Discrete
+from minied.teachers.base import propose_new
+from minied.teachers.domain_randomization import DomainRandomization
 from minied.teachers.prioritized_level_replay import RobustPrioritizedLevelReplay
 
 
@@ -189,9 +191,9 @@ class CountingTeacher(RobustPrioritizedLevelReplay):
         TRACES["plan"] += 1
         return super().plan(key, schedule, num_levels)
 
-    def propose(self, key, state, plan, space, num_levels):
+    def propose(self, key, state, plan, space, num_levels, probe):
         TRACES["propose"] += 1
-        return super().propose(key, state, plan, space, num_levels)
+        return super().propose(key, state, plan, space, num_levels, probe)
 
     def observe(self, state, plan, proposal, outcome, space):
         TRACES["observe"] += 1
@@ -391,3 +393,22 @@ def ensemble_score(signals):
 @score(needs=("rewards",))
 def nan_score(signals):
     return jnp.full((), jnp.nan)
+
+
+def no_probe(key, levels):
+    raise AssertionError("this teacher looks at no student before it proposes")
+
+
+class ProbingTeacher(DomainRandomization):
+    """Proposes the one of two batches on which the present student finished the shorter episodes; for the accounts."""
+
+    def plan(self, key, schedule, num_levels):
+        return super().plan(key, schedule, num_levels).replace(probes=2)
+
+    def propose(self, key, state, plan, space, num_levels, probe):
+        keys = jax.random.split(key, 4)
+        first, second = (propose_new(k, space, num_levels) for k in keys[:2])
+        lengths = [
+            probe(k, p.levels).episodes.mean_length.mean() for k, p in zip(keys[2:], (first, second), strict=True)
+        ]
+        return jax.tree.map(lambda a, b: jnp.where(lengths[0] <= lengths[1], a, b), first, second)

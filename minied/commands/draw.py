@@ -6,15 +6,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from minied import registry
 from minied.commands.shared import positional
-from minied.config_io import parse_world
+from minied.config.parsing import parse_world
+from minied.config.presets import default_world
 from minied.errors import UserError
 from minied.levels.space import LevelSpace
-from minied.run.options import parse
 
-DESCRIPTION = """Draw levels of the world --env NAME: those of a text FILE (several levels are parted by empty lines), of a
-suite (suite:NAME), or --sample N new ones."""
+DESCRIPTION = """Draw levels of the world --env NAME (by default that of the preset quick): those of a text FILE (several
+levels are parted by empty lines), of a suite (suite:NAME), or --sample N new ones."""
 MAX_LEVELS = 64
 
 Picture = tuple[LevelSpace, Any, str]
@@ -35,10 +34,8 @@ class DrawOptions:
 def main(arguments: list[str]) -> int:
     """Draw; return the exit code."""
     source, rest = positional(arguments)
-    if source is None and not any(each == "--env" or each.startswith("--env=") for each in rest):
-        parse(DrawOptions, rest, "minied draw (FILE | suite:NAME | --sample N)", DESCRIPTION)  # answers --help
-        raise UserError(f"--env is missing; known: {', '.join(registry.names('environment'))}")
-    world, options = parse_world(rest, DrawOptions, "minied draw (FILE | suite:NAME | --sample N)", DESCRIPTION)
+    usage = "minied draw (FILE | suite:NAME | --sample N)"
+    world, options = parse_world(rest, DrawOptions, usage, DESCRIPTION, default=default_world())
     output = Path(options.output)
     if output.suffix.lower() != ".png":
         raise UserError(f"--output is {options.output!r}; allowed: a name that ends in .png")

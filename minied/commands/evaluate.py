@@ -8,10 +8,10 @@ from typing import Annotated
 import tyro
 
 from minied.commands.shared import enable_compilation_cache, positional, print_json
+from minied.config.options import parse
 from minied.errors import UserError
 from minied.run.console import print_table, results_table
 from minied.run.folder import open_run
-from minied.run.options import parse
 
 DESCRIPTION = "Evaluate the students of the run in folder RUN on held-out suites."
 
@@ -24,7 +24,7 @@ class EvaluateOptions:
     """A suite (`minied list suites`); may be given several times. By default the run's own."""
     attempts: int = 0
     """Episodes a level; 0: as many as in the run's evaluations."""
-    checkpoint: int = -1
+    checkpoint: int | None = None
     """Iteration of the checkpoint; by default the newest whole one."""
     json: bool = False
     """Print one JSON object and nothing else."""
@@ -54,9 +54,7 @@ def main(arguments: list[str]) -> int:
     with contextlib.ExitStack() as stack:
         fingerprint = folder.description()["fingerprint"]
         checkpoints = stack.enter_context(Checkpoints(folder.checkpoints, fingerprint, read_only=True))
-        restored = checkpoints.restore(
-            jax.eval_shape(program.init), None if options.checkpoint < 0 else options.checkpoint
-        )
+        restored = checkpoints.restore(jax.eval_shape(program.init), options.checkpoint)
         reporter = stack.enter_context(make_reporter(quiet=options.json))
         for line in restored.skipped:
             reporter.warn(f"{line}; taking that of iteration {restored.step}")

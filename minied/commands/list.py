@@ -6,11 +6,11 @@ from typing import Any
 
 from minied import registry
 from minied.commands.shared import positional, print_json
-from minied.config_io import parse_world
+from minied.config import presets
+from minied.config.options import parse
+from minied.config.parsing import parse_world
 from minied.env import Environment
 from minied.errors import UserError, unknown_name
-from minied.run import presets
-from minied.run.options import parse
 
 DESCRIPTION = """List KIND: envs, teachers, scores, suites or presets; without a word, all of them. Suites are those of
 every world, or of the one that --env NAME and its options say."""

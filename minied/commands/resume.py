@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from minied.commands.shared import enable_compilation_cache, positional
-from minied.config_io import parse_config
+from minied.config.parsing import parse_config
 from minied.errors import UserError
 from minied.run.folder import open_run
 from minied.run.session import SessionOptions, resume

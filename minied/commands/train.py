@@ -5,8 +5,8 @@ from pathlib import Path
 
 from minied import registry
 from minied.commands.shared import enable_compilation_cache, positional
-from minied.config_io import parse_config
-from minied.run import presets
+from minied.config import presets
+from minied.config.parsing import parse_config
 from minied.run.session import SessionOptions
 
 DESCRIPTION = """Train students with a teacher. The first argument is a preset (`minied list presets`) or a YAML file;

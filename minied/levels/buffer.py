@@ -95,7 +95,7 @@ def find(buffer: LevelBuffer, fingerprints: jax.Array) -> jax.Array:
 def revisit(
     buffer: LevelBuffer, slots: jax.Array, scores: jax.Array, max_returns: jax.Array, valid: jax.Array
 ) -> LevelBuffer:
-    """Return the buffer after its levels in ``slots`` were played again.
+    """Return the buffer after its levels in ``slots`` were played (again).
 
     Args:
         buffer: before.
@@ -107,11 +107,14 @@ def revisit(
     same = (slots[:, None] == slots[None, :]) & (slots >= 0)[:, None]
     first, scores, max_returns, scored = _merge(same, scores, max_returns, valid)
     seen = jnp.where(first, slots, buffer.capacity)
+    # A slot that no one had played, drawn because none was filled, is filled by its first score; else it stays as it is.
+    seen = jnp.where(scored | buffer.filled[slots], seen, buffer.capacity)
     rescored = jnp.where(first & scored, slots, buffer.capacity)
     return buffer.replace(
         scores=buffer.scores.at[rescored].set(scores, mode="drop"),
         max_returns=buffer.max_returns.at[seen].max(max_returns, mode="drop"),
         last_seen=buffer.last_seen.at[seen].set(buffer.clock, mode="drop"),
+        filled=buffer.filled.at[rescored].set(True, mode="drop"),
     )
 
 

@@ -44,6 +44,7 @@ class Checkpoints:
     def __init__(self, directory: Path, fingerprint: str, *, read_only: bool = False) -> None:
         _quieten_orbax()
         self.directory = directory
+        self._damaged: set[int] = set()  # seen by `restore`: they count for nothing, and stay as they are
         self.fingerprint = fingerprint
         options = ocp.CheckpointManagerOptions(
             # Deletion is ours (see `_delete_older`): a policy of orbax's would delete before we have read back.
@@ -114,6 +115,7 @@ class Checkpoints:
                 state = _rebuild(template, leaves, meta["key_impls"])
             except DamagedError as error:
                 skipped.append(f"the checkpoint of iteration {candidate} is damaged ({error})")
+                self._damaged.add(candidate)
                 continue
             if meta["fingerprint"] != self.fingerprint:
                 raise UserError(f"{self.directory / str(candidate)} belongs to another config than config.json")
@@ -151,7 +153,7 @@ class Checkpoints:
 
     def _delete_older(self, step: int, keep: int) -> None:
         """Delete all but the newest ``keep`` checkpoints up to ``step``, which has been read back."""
-        older = [each for each in self.steps() if each < step]
+        older = [each for each in self.steps() if each < step and each not in self._damaged]
         for each in older[: max(0, len(older) - (keep - 1))]:
             self._manager.delete(each)
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
+from minied.config.options import is_terminal
 from minied.run.metrics import Row, member_mean, member_values
-from minied.run.options import is_terminal
 
 PLAIN_SECONDS = 10.0
 """Least time between two plain lines of progress."""

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minied.config_io import config_from_dict
+from minied.config import config_from_dict
 from minied.errors import UserError
 from minied.train.config import TrainConfig
 

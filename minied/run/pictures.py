@@ -134,7 +134,7 @@ def _draw_agent(program: Any, state: Any, suite: str, path: Path) -> None:
     episodes = []
     for index, (part, level, _) in enumerate(_first_entries(program.config.env.level_space.suite(suite), 4)):
         key = jax.random.fold_in(evaluation_key(program.config), 1000 + index)
-        states = program.record_episode(state, part.env, level, key)[:MAX_FRAMES]
+        states = program.record_episode(state, part.env, level, key, MAX_FRAMES)
         episodes.append([part.env.level_space.draw(level, each) for each in states])
     write_animation(episodes, path)
 

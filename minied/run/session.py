@@ -23,6 +23,8 @@ from minied.run.metrics import JsonlSink, Sinks, WandbMode, WandbSink, counters_
 from minied.run.stopping import StopFlag
 from minied.train.config import FREE_WHEN_RESUMING, TrainConfig
 
+AGENT = "agent.gif"  # the last picture that a finished run draws
+
 
 @dataclasses.dataclass(frozen=True)
 class SessionOptions:
@@ -45,6 +47,10 @@ def train(config: TrainConfig, path: Path, options: SessionOptions, preset: str 
 
     refuse_existing(path)
     program = Program(config)
+    program.check()
+    suite = suite_of(config, config.env.level_space)
+    if suite:
+        config.env.level_space.suite(suite)
     folder = create(path, config, preset)
     with folder.locked():
         return _run(program, folder, config, options, resuming=False)
@@ -163,17 +169,20 @@ class _Session:
         if self.counters["iterations"] == 0 and not self.folder.row_counts()["evaluations"]:
             self._evaluate(state)
         chunk = 0
+        saved = self.counters["iterations"] if self.checkpoints.steps() else None
         while not (finished or self.stop.is_set):
             state = self._advance(state, first=chunk == 0)
             finished = self.program.is_finished(state)
             if finished or self._is_due(self.config.evaluate_every):
                 self._evaluate(state)
-            if finished or self.stop.is_set or self._is_due(self.config.checkpoint_every):
+            if self._is_due(self.config.checkpoint_every):
                 self._save(state)
+                saved = self.counters["iterations"]
             chunk += 1
-        if self.stop.is_set and self.counters["iterations"] == 0:
-            self._save(state)  # stopped before the first chunk
-        if finished and self.options.pictures and (chunk or not any(self.folder.pictures.iterdir())):
+        # After the loop, whatever ended it: a stop may be asked for between any two lines above.
+        if saved != self.counters["iterations"]:
+            self._save(state)
+        if finished and self.options.pictures and (chunk or not (self.folder.pictures / AGENT).exists()):
             self._draw(state, final=True)
         return finished
 
@@ -191,7 +200,8 @@ class _Session:
         self.counters = self.program.counters(state)
         steps = (self.counters["env_steps"] - before["env_steps"]) * self.config.num_seeds
         if first:
-            self.reporter.phase(f"compiled, first {every} iterations done in {duration(seconds)}")
+            done = self.counters["iterations"] - before["iterations"]
+            self.reporter.phase(f"compiled, first {done} iterations done in {duration(seconds)}")
         else:
             self._trained_seconds += seconds
             self._trained_steps += steps

@@ -4,6 +4,7 @@ A score reads the `Signals` of one level and returns ``f32[]``. `score_levels` m
 results are valid: those of levels on which an episode finished, and which are finite. Any score goes with any teacher.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -12,9 +13,6 @@ from flax import struct
 
 from minied.episodes import EpisodeSummary, finished_step_weights
 from minied.errors import UserError
-
-SIGNALS = ("rewards", "values", "advantages", "ended", "episodes", "max_return")
-"""Names that a score may declare to need; each is a field of `Signals`. ``value_ensemble`` asks for K ≥ 2 as well."""
 
 
 class Signals(struct.PyTreeNode):
@@ -38,6 +36,9 @@ class Signals(struct.PyTreeNode):
 
 
 Score = Callable[[Signals], jax.Array]
+
+SIGNALS = tuple(field.name for field in dataclasses.fields(Signals))
+"""Names that a score may declare to need. ``value_ensemble`` asks for K ≥ 2 as well."""
 
 
 def score(*, needs: tuple[str, ...]) -> Callable[[Score], Score]:

@@ -5,7 +5,7 @@ recurrent student sees each stream whole, from the memory with which the rollout
 (environments × agents) of a minibatch, ``K`` value heads, ``A`` actions.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +16,15 @@ from minied.hyperparameters import Hyperparameters, require_choice, require_rang
 from minied.students import distributions
 from minied.students.base import Parameters, Student
 
+Anneal = Literal["constant", "linear"]
+
 
 class PPOConfig(Hyperparameters):
     """Options of the learner. The defaults are those of the maze literature (jaxued; minimax differs in the rate)."""
 
     learning_rate: float = 1e-4
     """Step size of Adam at the start."""
-    anneal: Literal["constant", "linear"] = "constant"
+    anneal: Anneal = "constant"
     """Schedule of the learning rate over the run's student updates; `linear` ends at 0."""
     num_epochs: int = 5
     """Passes over the batch in one student update."""
@@ -45,8 +47,8 @@ class PPOConfig(Hyperparameters):
     adam_epsilon: float = 1e-5
     """ε of Adam."""
     bootstrap_truncated: bool = False
-    """Whether the value of the last observation stands in for what a time-out cut off. The published maze recipes do
-    without: a time-out ends the return as the goal does."""
+    """Whether the value of the last observation stands in for what a time-out cut off. minimax and jaxued do without: a
+    time-out ends the return as the goal does. DCD's maze configs do with it."""
 
     def check(self) -> None:
         """Raise `UserError` for a value out of range."""
@@ -59,7 +61,7 @@ class PPOConfig(Hyperparameters):
             require_range(self, name, 0, inf)
         for name in ("num_epochs", "num_minibatches"):
             require_range(self, name, 1, inf)
-        require_choice(self, "anneal", ("constant", "linear"))
+        require_choice(self, "anneal", get_args(Anneal))
 
 
 class Batch(struct.PyTreeNode):

@@ -2,16 +2,16 @@
 
 Letters: ``B`` levels in a batch, one environment a level. One iteration of the loop is
 
-    plan      = teacher.plan(key, schedule)                       shared by all members, scalar
-    proposal  = teacher.propose(key, state, plan, space, B)       levels [B] of one member
+    plan      = teacher.plan(key, schedule, B)                          shared by all members, scalar
+    proposal  = teacher.propose(key, state, plan, space, B, probe)      levels [B] of one member
     outcome   = what the students did on them
-    state     = teacher.observe(key, state, proposal, outcome, space)
+    state     = teacher.observe(state, plan, proposal, outcome, space)
 
 A plan depends on nothing of a member's own, so that its branches stay real branches when members are vmapped.
 """
 
 import abc
-from typing import Any, ClassVar
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ class Schedule(struct.PyTreeNode):
             student_updates=self.student_updates + plan.train,
             new_batches=self.new_batches + ~plan.replay,
             replay_batches=self.replay_batches + plan.replay,
-            rollouts=self.rollouts + 1,
+            rollouts=self.rollouts + 1 + plan.probes,
         )
 
 
@@ -54,6 +54,9 @@ class Plan(struct.PyTreeNode):
 
     replay: jax.Array  # bool[], take levels from the buffer rather than new ones
     train: jax.Array  # bool[], the students learn from this batch
+    probes: jax.Array | int = (
+        0  # i32[], calls of `probe` that the proposal will make, each of B levels; for the accounts
+    )
 
 
 class Proposal(struct.PyTreeNode):
@@ -71,10 +74,16 @@ class Outcome(struct.PyTreeNode):
     signals: Signals  # [B, ...]
 
 
+class Probe(Protocol):
+    """Plays levels with the present student, without learning."""
+
+    def __call__(self, key: jax.Array, levels: Any) -> Outcome:
+        """Return what the student does on ``levels``, ``[B, ...]``, in a rollout as long as the loop's. Consumes ``key``."""
+        ...
+
+
 class Teacher(Hyperparameters):
     """A frozen config plus pure functions over a state pytree. Float fields are traced (see `Hyperparameters`)."""
-
-    name: ClassVar[str]
 
     def validate(self, space: LevelSpace, num_levels: int, num_value_heads: int) -> None:
         """Raise `UserError` if this teacher cannot work on ``space`` with batches of ``num_levels``."""
@@ -88,8 +97,13 @@ class Teacher(Hyperparameters):
         """Return what the coming iteration does. Consumes ``key``, which all members share."""
 
     @abc.abstractmethod
-    def propose(self, key: jax.Array, state: Any, plan: Plan, space: LevelSpace, num_levels: int) -> Proposal:
-        """Return the levels of the coming iteration, ``[num_levels]``. Consumes ``key``."""
+    def propose(
+        self, key: jax.Array, state: Any, plan: Plan, space: LevelSpace, num_levels: int, probe: Probe
+    ) -> Proposal:
+        """Return the levels of the coming iteration, ``[num_levels]``. Consumes ``key``.
+
+        A teacher that wants to see students on levels first calls ``probe``, and says how often in its `Plan`.
+        """
 
     @abc.abstractmethod
     def observe(self, state: Any, plan: Plan, proposal: Proposal, outcome: Outcome, space: LevelSpace) -> Any:

@@ -1,18 +1,16 @@
 """Domain randomisation: every level is new, and the students learn from all of them (Tobin et al. 2017)."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from minied.levels.space import LevelSpace
-from minied.teachers.base import Outcome, Plan, Proposal, Schedule, Teacher, propose_new
+from minied.teachers.base import Outcome, Plan, Probe, Proposal, Schedule, Teacher, propose_new
 
 
 class DomainRandomization(Teacher):
     """levels ~ generator; train. It has no state and no options."""
-
-    name: ClassVar[str] = "domain_randomization"
 
     def init(self, key: jax.Array, space: LevelSpace) -> tuple[()]:
         """Return no state."""
@@ -22,7 +20,9 @@ class DomainRandomization(Teacher):
         """Always new levels, always training."""
         return Plan(replay=jnp.asarray(False), train=jnp.asarray(True))
 
-    def propose(self, key: jax.Array, state: tuple[()], plan: Plan, space: LevelSpace, num_levels: int) -> Proposal:
+    def propose(
+        self, key: jax.Array, state: tuple[()], plan: Plan, space: LevelSpace, num_levels: int, probe: Probe
+    ) -> Proposal:
         """Return new levels. Consumes ``key``."""
         return propose_new(key, space, num_levels)
 

@@ -16,13 +16,12 @@ from minied.levels import buffer as level_buffer
 from minied.levels.buffer import LevelBuffer
 from minied.levels.space import LevelSpace
 from minied.scores.base import Score, score_levels, validate_score
-from minied.teachers.base import Outcome, Plan, Proposal, Schedule, Teacher, propose_new, sample_levels
+from minied.teachers.base import Outcome, Plan, Probe, Proposal, Schedule, Teacher, propose_new, sample_levels
 
 
 class PrioritizedLevelReplay(Teacher):
     """new levels: score, store, learn; with probability p replay instead: learn, score again."""
 
-    name: ClassVar[str] = "plr"
     train_on_new: ClassVar[bool] = True
 
     score: str = "max_mc"
@@ -45,7 +44,7 @@ class PrioritizedLevelReplay(Teacher):
             require_range(self, name, 0, 1)
         require_range(self, "minimum_fill", 0, 1, open_low=True)
         require_range(self, "temperature", 1e-3, float("inf"))  # 1/τ stays within float32
-        require_range(self, "buffer_size", 1, float("inf"))
+        require_range(self, "buffer_size", 1, 2**24)  # ranks are compared as float32
         if not self.train_on_new and self.replay_probability == 0:
             raise UserError("replay_probability is 0; robust PLR learns from replayed levels only; allowed: (0, 1]")
 
@@ -66,12 +65,14 @@ class PrioritizedLevelReplay(Teacher):
 
     def plan(self, key: jax.Array, schedule: Schedule, num_levels: int) -> Plan:
         """Replay with probability p once warm. Consumes ``key``, which all members share."""
-        offered = (schedule.new_batches * num_levels).astype(jnp.float32)
-        warm = offered >= self.minimum_fill * self.buffer_size
+        # In floating point: the number of levels offered outgrows 32-bit integers in a long run.
+        warm = schedule.new_batches.astype(jnp.float32) * num_levels >= self.minimum_fill * self.buffer_size
         replay = warm & (jax.random.uniform(key) < self.replay_probability)
         return Plan(replay=replay, train=replay | self.train_on_new)
 
-    def propose(self, key: jax.Array, state: LevelBuffer, plan: Plan, space: LevelSpace, num_levels: int) -> Proposal:
+    def propose(
+        self, key: jax.Array, state: LevelBuffer, plan: Plan, space: LevelSpace, num_levels: int, probe: Probe
+    ) -> Proposal:
         """Return replayed levels or new ones. Consumes ``key``."""
 
         def replayed() -> Proposal:
@@ -111,7 +112,8 @@ class PrioritizedLevelReplay(Teacher):
     def metrics(self, state: LevelBuffer, space: LevelSpace) -> dict[str, jax.Array]:
         """Return how full the buffer is, its scores, and over how many levels the replay is spread."""
         count = jnp.sum(state.filled).astype(jnp.float32)
-        mean = jnp.where(count > 0, jnp.sum(state.scores) / jnp.maximum(count, 1.0), jnp.nan)
+        total = jnp.sum(jnp.where(state.filled, state.scores, 0.0))
+        mean = jnp.where(count > 0, total / jnp.maximum(count, 1.0), jnp.nan)
         age = jnp.sum(jnp.where(state.filled, state.clock - state.last_seen, 0)).astype(jnp.float32)
         return {
             "buffer_fill": count / state.capacity,
@@ -124,5 +126,4 @@ class PrioritizedLevelReplay(Teacher):
 class RobustPrioritizedLevelReplay(PrioritizedLevelReplay):
     """PLR⊥: as PLR, and no learning from new levels."""
 
-    name: ClassVar[str] = "robust_plr"
     train_on_new: ClassVar[bool] = False

@@ -60,6 +60,11 @@ class TrainConfig:
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: at least {least}")
+        for name in ("updates", "num_envs", "num_steps", "log_every", "evaluate_every", "checkpoint_every", "attempts"):
+            if getattr(self, name) >= 2**31:
+                raise UserError(f"{name} is {getattr(self, name)}; allowed: less than 2147483648")
+        if self.num_envs * self.num_steps >= 2**31:
+            raise UserError(f"num_envs is {self.num_envs}; allowed: num_envs x num_steps less than 2147483648")
         for name in ("seed", "schedule_seed"):
             if getattr(self, name) + self.num_seeds > 2**31:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: {name} + num_seeds at most 2147483648")

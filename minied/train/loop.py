@@ -17,8 +17,8 @@ from minied.train.update import Metrics, iterate
 class RunningMean(struct.PyTreeNode):
     """Sum and count of the defined values of a metric, ``[S]``."""
 
-    total: jax.Array
-    count: jax.Array
+    total: jax.Array  # f32[S]
+    count: jax.Array  # f32[S]
 
     def add(self, value: jax.Array) -> "RunningMean":
         """Return the mean with ``value`` taken in, unless it is NaN."""

@@ -24,6 +24,7 @@ from minied.train.config import TrainConfig
 from minied.train.loop import advance
 from minied.train.setting import Setting
 from minied.train.state import RunState, init_state, map_members
+from minied.train.update import probe_of
 
 _LOOK = 0x100C  # names the keys of looks at a run, apart from those that the run itself uses
 
@@ -36,6 +37,14 @@ class Program:
         self._setting = Setting.of(config)
         self.student = self._setting.student
         self._play = jax.jit(self._play_one_step, static_argnums=0)
+
+    def check(self) -> None:
+        """Trace the program without running or compiling it.
+
+        Raises `UserError` for what only shows there: an observation that the network cannot read, a score that is not one
+        number a level.
+        """
+        jax.eval_shape(_advance, self._setting, jax.eval_shape(self.init), jnp.int32(0))
 
     def init(self) -> RunState:
         """Return the state before the first iteration."""
@@ -81,10 +90,13 @@ class Program:
         """Return ``num_levels`` levels that the first member's teacher proposes now, NumPy leaves ``[num_levels, ...]``."""
         return jax.tree.map(np.asarray, _proposals(self._setting, num_levels, state))
 
-    def record_episode(self, state: RunState, env: Environment, level: Any, key: jax.Array) -> list[Any]:
+    def record_episode(
+        self, state: RunState, env: Environment, level: Any, key: jax.Array, max_states: int | None = None
+    ) -> list[Any]:
         """Return the states of one episode of the first member, from its start to the step before its end.
 
-        Consumes ``key``. Leaves are NumPy; ``env`` may be of another size than the run's, with the same observations.
+        At most ``max_states`` of them. Leaves are NumPy; ``env`` may be of another size than the run's, with the same
+        observations. Consumes ``key``.
         """
         env = with_agent_axis(env)
         parameters = jax.tree.map(lambda leaf: leaf[0], state.members.student.parameters)
@@ -92,7 +104,7 @@ class Program:
         levels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], level)
         play = rollouts.start(start_key, self.student, env, levels)
         states = [jax.device_get(jax.tree.map(lambda leaf: leaf[0], play.env_states))]
-        for step in range(env.max_steps):
+        for step in range(env.max_steps if max_states is None else min(env.max_steps, max_states - 1)):
             play, after, ended = self._play(env, jax.random.fold_in(play_key, step), parameters, levels, play)
             if bool(ended):  # `after` is the start of the next episode
                 break
@@ -126,4 +138,5 @@ def _proposals(setting: Setting, num_levels: int, state: RunState) -> Any:
     plan_key, propose_key = jax.random.split(key)
     plan = setting.teacher.plan(plan_key, schedule, setting.num_levels)
     teacher = jax.tree.map(lambda leaf: leaf[0], state.members.teacher)
-    return setting.teacher.propose(propose_key, teacher, plan, setting.space, num_levels).levels
+    probe = probe_of(setting, jax.tree.map(lambda leaf: leaf[0], state.members.student.parameters))
+    return setting.teacher.propose(propose_key, teacher, plan, setting.space, num_levels, probe).levels

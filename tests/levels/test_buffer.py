@@ -464,3 +464,16 @@ def test_revisit_equals_the_sequential_reference(batch):
     got = held(visit(buffer, slots, [s if v else math.nan for s, v in zip(scores, valid, strict=True)], best, valid))
     assert {k: v[1:] for k, v in got.items()} == {k: v[1:] for k, v in expected.items()}
     np.testing.assert_allclose([v[0] for v in got.values()], [v[0] for v in expected.values()], rtol=1e-6)
+
+
+def test_an_empty_slot_that_is_drawn_is_filled_by_its_first_score():
+    """If nothing finished in the warm-up, unfilled slots are replayed: a score must make such a slot count."""
+    buffer = empty(4)
+    slots = jnp.asarray([0, 1, 2, 0], jnp.int32)
+    scores, returns = jnp.asarray([0.5, 0.7, 9.0, 0.1]), jnp.asarray([1.0, 0.5, -jnp.inf, 0.2])
+    valid = jnp.asarray([True, True, False, True])
+    after = level_buffer.revisit(level_buffer.tick(buffer), slots, scores, returns, valid)
+    assert after.filled.tolist() == [True, True, False, False]
+    np.testing.assert_allclose(after.scores, [0.3, 0.7, 0.0, 0.0], rtol=1e-6)  # slot 0: (0.5 + 0.1) / 2
+    assert after.max_returns.tolist() == [1.0, 0.5, -np.inf, -np.inf]
+    assert after.last_seen.tolist() == [1, 1, 0, 0]

@@ -137,7 +137,7 @@ class Picky(Teacher):
     def plan(self, key, schedule, num_levels):
         return Plan(replay=jnp.asarray(False), train=jnp.asarray(True))
 
-    def propose(self, key, state, plan, space, num_levels):
+    def propose(self, key, state, plan, space, num_levels, probe):
         return propose_new(key, space, num_levels)
 
     def observe(self, state, plan, proposal, outcome, space):
@@ -177,6 +177,9 @@ class Program:
 
     def __init__(self, config) -> None:
         self.config = config
+
+    def check(self) -> None:
+        pass
 
     def init(self) -> State:
         count = self.config.num_seeds
@@ -221,5 +224,5 @@ class Program:
     def proposals(self, state, num_levels):
         return np.arange(num_levels, dtype=np.int32) % self.config.env.size
 
-    def record_episode(self, state, env, level, key):
+    def record_episode(self, state, env, level, key, max_states=None):
         return [np.int32(time) for time in range(int(level) + 2)]

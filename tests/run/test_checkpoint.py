@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from run_world import Program
 
-from minied.config_io import load_config
+from minied.config import load_config
 from minied.errors import UserError
 from minied.run.checkpoint import Checkpoints
 
@@ -237,3 +237,18 @@ def test_the_page_is_plain_json(program, directory):
     assert page["schema_version"] == 1
     assert list(page["key_impls"]) == [".schedule_key:key<rbg>", ".keys:key<fry>"]
     assert len(page["digest"]) == 64
+
+
+def test_a_damaged_checkpoint_takes_no_place_of_a_whole_one(program, directory):
+    """Retention counts whole checkpoints: after a fall-back, the one that was fallen back to is kept."""
+    save_some(program, directory, [10, 17])
+    damage_truncate(directory / "17")
+    with Checkpoints(directory, "f") as checkpoints:
+        restored = checkpoints.restore(jax.eval_shape(program.init))
+        assert restored.step == 10
+        state, _ = program.advance(restored.state, 20)
+        checkpoints.save(20, state, program.counters(state), ROWS, 2)
+        assert checkpoints.steps() == [10, 17, 20]
+        state, _ = program.advance(state, 30)
+        checkpoints.save(30, state, program.counters(state), ROWS, 2)
+        assert checkpoints.steps() == [17, 20, 30]

@@ -83,7 +83,7 @@ def unbroken(tmp_path):
     return final_state(tmp_path / "unbroken")
 
 
-def test_a_killed_run_ends_in_the_same_bytes(tmp_path, unbroken):
+def test_trap_10_a_killed_run_ends_in_the_same_bytes(tmp_path, unbroken):
     assert kill_until_finished(tmp_path / "killed", [0.0, 0.3], tmp_path) >= 1
     assert final_state(tmp_path / "killed") == unbroken
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import run_world
 
-from minied.config_io import config_from_dict, load_config
+from minied.config import config_from_dict, load_config
 from minied.errors import UserError
 from minied.run import console, session
 from minied.run.folder import RunFolder, create, default_path, open_run

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from toy_worlds import Corridor
+from toy_worlds import Corridor, no_probe
 
 from minied.teachers.base import Schedule
 from minied.teachers.domain_randomization import DomainRandomization
@@ -24,7 +24,7 @@ def test_plan_is_always_new_levels_and_learning():
 
 def test_every_iteration_proposes_new_levels_of_the_generator():
     plan = TEACHER.plan(jax.random.key(0), Schedule.start(jax.random.key(0)), 50)
-    proposals = [TEACHER.propose(jax.random.key(k), (), plan, SPACE, 50) for k in range(2)]
+    proposals = [TEACHER.propose(jax.random.key(k), (), plan, SPACE, 50, no_probe) for k in range(2)]
     for proposal in proposals:
         starts = np.asarray(proposal.levels.start)
         assert starts.shape == (50,)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_worlds import Corridor, CorridorLevel
+from toy_worlds import Corridor, CorridorLevel, no_probe
 
 from minied.env import with_agent_axis
 from minied.episodes import EpisodeSummary
@@ -21,7 +21,7 @@ ENV = Corridor(length=100)
 SPACE = ENV.level_space
 B = 4
 NEW, REPLAY = (Plan(replay=jnp.asarray(r), train=jnp.asarray(True)) for r in (False, True))
-_propose = jax.jit(lambda teacher, key, state, plan: teacher.propose(key, state, plan, SPACE, B))
+_propose = jax.jit(lambda teacher, key, state, plan: teacher.propose(key, state, plan, SPACE, B, no_probe))
 _observe = jax.jit(
     lambda teacher, state, plan, proposal, outcome: teacher.observe(state, plan, proposal, outcome, SPACE)
 )
@@ -146,7 +146,7 @@ def test_replayed_slots_follow_the_replay_distribution():
     weights = 1 / np.arange(8, 0, -1)
     ages = np.arange(8, 0, -1)
     np.testing.assert_allclose(expected, 0.5 * weights / weights.sum() + 0.5 * ages / ages.sum(), rtol=1e-5)
-    draw = jax.jit(jax.vmap(lambda k: teacher.propose(k, filled_buffer(), REPLAY, SPACE, B).slots))
+    draw = jax.jit(jax.vmap(lambda k: teacher.propose(k, filled_buffer(), REPLAY, SPACE, B, no_probe).slots))
     slots = np.asarray(draw(jax.random.split(jax.random.key(0), 4000))).ravel()
     frequencies = np.bincount(slots, minlength=8) / slots.size
     np.testing.assert_allclose(frequencies, expected, atol=4 * np.sqrt(0.25 / slots.size))
@@ -311,7 +311,7 @@ def test_init_state_is_an_empty_buffer_of_generated_levels():
         ({"minimum_fill": 0.0}, ("minimum_fill", "0.0", "(0, 1]")),
         ({"temperature": 0.0}, ("temperature", "0.0", "[0.001, ∞)")),
         ({"temperature": float("nan")}, ("temperature", "nan", "[0.001, ∞)")),
-        ({"buffer_size": 0}, ("buffer_size", "0", "[1, ∞)")),
+        ({"buffer_size": 0}, ("buffer_size", "0", "[1, 16777216]")),
     ],
     ids=str,
 )

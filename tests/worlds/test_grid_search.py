@@ -31,7 +31,7 @@ def check_lengths(number: int, seed: int) -> None:
             assert 0 < np.mean(moves == search.UNREACHABLE) < 1, "the sample should have both kinds"
 
 
-def test_lengths_equal_a_queue():
+def test_trap_11_lengths_equal_a_queue_on_any_shape():
     check_lengths(number=45, seed=0)
 
 
@@ -126,10 +126,10 @@ def check_best_returns(number: int, seed: int) -> None:
     assert bitten > number // 4, "the horizon should end some episodes"
 
 
-def test_best_return_equals_backward_induction():
+def test_trap_12_best_return_equals_backward_induction():
     check_best_returns(number=60, seed=6)
 
 
 @pytest.mark.slow
-def test_best_return_equals_backward_induction_on_300():
+def test_trap_12_best_return_equals_backward_induction_on_300():
     check_best_returns(number=300, seed=7)

@@ -242,7 +242,7 @@ def test_a_size_whose_plain_levels_are_all_reserved_is_told():
     told = 0
     for holdout in (2, 3):
         space = Maze(height=1, width=2, levels=MazeLevels(num_walls=0, holdout=holdout)).level_space
-        plain = acceptance.plain_levels(1, 2)
+        plain = acceptance.plain_levels(1, 2, at_most=100)
         if bool(jax.jit(jax.vmap(space.is_reserved))(plain).all()):
             told += 1
             with pytest.raises(UserError, match=f"levels.holdout is {holdout}"):

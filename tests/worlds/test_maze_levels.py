@@ -172,6 +172,7 @@ def test_describe_and_optimal_return_by_hand():
     # Forward twice, turn right, forward: 4 actions and 3 moves; T = 250.
     level = SPACE.from_text(">..\n.#G")
     features = {name: float(value) for name, value in SPACE.describe(level).items()}
+    assert features.pop("optimal_return") == pytest.approx(1 - 0.9 * 4 / 250, rel=1e-6)
     expected = {"num_walls": 1, "shortest_path": 3, "fewest_actions": 4, "solvable": 1, "manhattan_distance": 3}
     assert features == expected
     np.testing.assert_allclose(SPACE.optimal_return(level), 1 - 0.9 * 4 / 250, rtol=1e-6)
@@ -183,7 +184,7 @@ def test_describe_an_unsolvable_level():
     features = {name: float(value) for name, value in SPACE.describe(level).items()}
     assert np.isnan(features.pop("shortest_path"))
     assert np.isnan(features.pop("fewest_actions"))
-    assert features == {"num_walls": 2, "solvable": 0, "manhattan_distance": 3}
+    assert features == {"num_walls": 2, "optimal_return": 0, "solvable": 0, "manhattan_distance": 3}
     assert float(SPACE.optimal_return(level)) == 0
 
 

@@ -43,7 +43,7 @@ def test_variants_of_a_corridor_differ_in_the_goal_only():
     assert len({level.walls.tobytes() for level in map(jax.device_get, named.named_levels("SmallCorridor"))}) == 1
 
 
-def test_start_direction_is_the_drawn_one():
+def test_trap_15_start_direction_is_the_drawn_one():
     assert int(named.named_level("LabyrinthFlipped").agent_direction) == 2
     assert int(named.named_level("Labyrinth").agent_direction) == 0
 

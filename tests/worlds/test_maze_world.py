@@ -240,12 +240,12 @@ def mazes_of(number: int, height: int, width: int, seed: int) -> list[oracles.Ma
     return [oracles.random_maze(rng, height, width, rng.uniform(0, 0.4)) for _ in range(number)]
 
 
-def test_minigrid_agrees_step_for_step():
+def test_trap_17_minigrid_agrees_step_for_step():
     assert check_against_minigrid(Maze(), mazes_of(60, 13, 13, 0), num_steps=250, seed=0) > 5
 
 
 @pytest.mark.parametrize(("height", "width", "view_size"), [(3, 5, 5), (5, 2, 7), (2, 34, 3)])
-def test_minigrid_agrees_on_other_shapes_where_ends_and_limits_meet(height, width, view_size):
+def test_trap_11_minigrid_agrees_on_other_shapes_where_ends_and_limits_meet(height, width, view_size):
     env = Maze(height=height, width=width, view_size=view_size, max_steps=12, levels=NO_WALLS)
     assert check_against_minigrid(env, mazes_of(10, height, width, 1), num_steps=120, seed=1) > 5
 

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 WORD_BITS = 32
-MAX_SIDE = (
-    255  # so that a coordinate is one byte and a count of cells (at most 255 · 255) fits 16 bits, as `pick` needs
-)
+# So that a coordinate is one byte, and a count of cells (at most 255 · 255) fits 16 bits, as `pick` needs.
+MAX_SIDE = 255
 
 
 def num_words(width: int) -> int:
@@ -147,7 +146,7 @@ def pick(board: jax.Array, bits: jax.Array) -> jax.Array:
     """Return a uniform set cell, ``i32[2]`` (row, col), chosen by the random word ``bits``, ``u32[]``.
 
     The index of the cell in reading order is ``bits · count / 2³²``, so a cell's chance is off by at most ``2⁻³²``. An
-    empty board gives some cell of the grid: callers that cannot rule it out check `count`.
+    empty board gives no cell of the grid to rely on: callers that cannot rule it out check `count`.
     """
     words = board.reshape(-1)
     counts = jax.lax.population_count(words).astype(jnp.int32)

@@ -84,9 +84,12 @@ def carve(level: MazeLevel, width: int) -> MazeLevel:
     return level.replace(walls=level.walls & ~bitboard.pack(along_row | along_col))
 
 
-def plain_levels(height: int, width: int) -> MazeLevel:
-    """Return levels without walls, every goal and direction from the first cell, ``[4 (H W - 1), ...]``."""
-    number = 4 * (height * width - 1)
+def plain_levels(height: int, width: int, at_most: int) -> MazeLevel:
+    """Return levels without walls: goals from the last cell on and every direction, from the first cell, ``[n, ...]``.
+
+    ``n`` is ``4 (H W - 1)``, all there are, or ``at_most``.
+    """
+    number = min(at_most, 4 * (height * width - 1))
     index = jnp.arange(number, dtype=jnp.int32)
     goal = height * width - 1 - index // 4
     goals = jnp.stack([goal // width, goal % width], axis=-1)

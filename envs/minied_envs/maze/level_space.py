@@ -48,8 +48,8 @@ class MazeLevelSpace(LevelSpace[levels.MazeLevel]):
         return metrics.best_return(actions, self.maze.max_steps, self.maze.time_penalty)
 
     def describe(self, level: levels.MazeLevel) -> dict[str, jax.Array]:
-        """Return number of walls, path lengths in moves and in actions, solvability and Manhattan distance."""
-        return metrics.describe(level, self.maze.width)
+        """Return number of walls, path lengths in moves and in actions, best return, solvability, Manhattan distance."""
+        return metrics.describe(level, self.maze.width, self.maze.max_steps, self.maze.time_penalty)
 
     def is_valid(self, level: levels.MazeLevel) -> jax.Array:
         """Return whether start and goal are different free cells of the grid, ``bool[]``."""
@@ -130,7 +130,9 @@ def _named_fingerprints(space: MazeLevelSpace) -> np.ndarray:
 def _last_resort(space: MazeLevelSpace) -> levels.MazeLevel:
     """Return the first level without walls that is not reserved (NumPy leaves)."""
     with jax.ensure_compile_time_eval():
-        plain = acceptance.plain_levels(space.maze.height, space.maze.width)
+        # Without a holdout the first will do; with one, each is reserved with a chance of at most one half.
+        at_most = 4096 if space.maze.levels.holdout else 1
+        plain = acceptance.plain_levels(space.maze.height, space.maze.width, at_most)
         usable = np.flatnonzero(~np.asarray(jax.vmap(space.is_reserved)(plain)))
     if usable.size == 0:
         raise UserError(

@@ -40,10 +40,15 @@ def best_return(actions: jax.Array, max_steps: int, time_penalty: bool, discount
     return jnp.where(actions <= max_steps, discounted, 0.0)
 
 
-def describe(level: MazeLevel, width: int) -> dict[str, jax.Array]:
-    """Return features of a level, each ``f32[]``; lengths are NaN where the goal cannot be reached."""
+def describe(level: MazeLevel, width: int, max_steps: int, time_penalty: bool) -> dict[str, jax.Array]:
+    """Return features of a level, each ``f32[]``; lengths are NaN where the goal cannot be reached.
+
+    ``max_steps`` and ``time_penalty`` are the world's, for the optimal return.
+    """
     moves = shortest_path(level, width)
     is_solvable = moves < search.UNREACHABLE
+
+    actions = fewest_actions(level, width)
 
     def length(number: jax.Array) -> jax.Array:
         return jnp.where(is_solvable, number.astype(jnp.float32), jnp.nan)
@@ -51,7 +56,8 @@ def describe(level: MazeLevel, width: int) -> dict[str, jax.Array]:
     return {
         "num_walls": bitboard.count(level.walls).astype(jnp.float32),
         "shortest_path": length(moves),
-        "fewest_actions": length(fewest_actions(level, width)),
+        "fewest_actions": length(actions),
+        "optimal_return": best_return(actions, max_steps, time_penalty),
         "solvable": is_solvable.astype(jnp.float32),
         "manhattan_distance": jnp.sum(jnp.abs(level.start - level.goal)).astype(jnp.float32),
     }

@@ -122,8 +122,8 @@ def observation_space_of(view_size: int) -> Dict:
 
 def check_options(max_steps: int, view_size: int, num_actions: int) -> None:
     """Raise `UserError` if an option that all mazes have is out of range."""
-    if max_steps < 1:
-        raise UserError(f"max_steps is {max_steps}; allowed: at least 1")
+    if not 1 <= max_steps < 2**24:  # a count of steps is exact as float32
+        raise UserError(f"max_steps is {max_steps}; allowed: 1 to {2**24 - 1}")
     if view_size < 1 or view_size % 2 == 0:
         raise UserError(f"view_size is {view_size}; allowed: odd numbers from 1")
     if num_actions not in (3, 7):

@@ -1,9 +1,12 @@
 """Options of the student's network: what shapes its parameters."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 from minied.errors import UserError
+
+MemoryKind = Literal["none", "lstm", "gru"]
+Recipe = Literal["minimax", "jaxued"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +17,7 @@ class NetworkConfig:
     """Filters of the 3×3 convolution (stride 1, no padding) over each image of the observation."""
     embedding_size: int = 5
     """Size of the linear embedding of each discrete part of the observation (the direction)."""
-    memory: Literal["none", "lstm", "gru"] = "lstm"
+    memory: MemoryKind = "lstm"
     """Recurrent cell between encoder and heads; `none` puts a dense layer of the same size in its place."""
     memory_size: int = 256
     """Units of the memory."""
@@ -22,7 +25,7 @@ class NetworkConfig:
     """Hidden units of the policy head and of each value head."""
     num_value_heads: int = 1
     """K, the size of the ensemble of value heads; scores of disagreement need at least 2."""
-    recipe: Literal["minimax", "jaxued"] = "minimax"
+    recipe: Recipe = "minimax"
     """Whose activations and initial weights: minimax (tanh heads, policy layer constant 0.01) or jaxued (ReLU heads,
     orthogonal)."""
 
@@ -30,6 +33,6 @@ class NetworkConfig:
         for name in ("conv_filters", "embedding_size", "memory_size", "head_size", "num_value_heads"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: at least 1")
-        for name, choices in (("memory", ("none", "lstm", "gru")), ("recipe", ("minimax", "jaxued"))):
+        for name, choices in (("memory", get_args(MemoryKind)), ("recipe", get_args(Recipe))):
             if getattr(self, name) not in choices:
                 raise UserError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")

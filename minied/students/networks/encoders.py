@@ -44,6 +44,10 @@ class Encoder(nn.Module):
 
     def _image(self, name: str, image: jax.Array) -> jax.Array:
         leading = image.shape[:-3]
+        if min(image.shape[-3:-1]) < 3:
+            raise UserError(
+                f"the image {name!r} is {image.shape[-3]}x{image.shape[-2]}; allowed: at least 3x3, what a filter reads"
+            )
         conv = nn.Conv(
             self.config.conv_filters, (3, 3), padding="VALID", kernel_init=_orthogonal(), name=f"{name}_conv"
         )

@@ -21,7 +21,10 @@ NAMED_SECTIONS = ("env", "teacher")
 def directories() -> list[Path]:
     """Return the folders that hold presets: in the installed package, or at the root of a checkout."""
     package = Path(__file__).parents[1]
-    return [folder for folder in (package / "experiments", package.parent / "experiments") if folder.is_dir()]
+    folders = [package / "experiments"]
+    if (package.parent / "pyproject.toml").is_file():  # a checkout, not a folder of installed packages
+        folders.append(package.parent / "experiments")
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def available() -> dict[str, Path]:
@@ -44,6 +47,11 @@ def find(name: str) -> Path:
     if name not in presets:
         raise unknown_name("preset", name, list(presets))
     return presets[name]
+
+
+def default_world() -> str:
+    """Return the name of the world of the default preset, which stands in where no world is named."""
+    return read(find(DEFAULT_PRESET))["env"]["name"]
 
 
 def description(path: Path) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from minied import registry
+from minied.config import presets
+from minied.config.options import build, draft_of, fields_of, parse, take_option
 from minied.env import Environment
 from minied.errors import UserError, suggestion
-from minied.run import presets
-from minied.run.options import build, draft_of, fields_of, parse, take_option
 from minied.teachers.base import Teacher
 from minied.train.config import TrainConfig
 

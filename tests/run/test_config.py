@@ -2,9 +2,8 @@ import pytest
 import yaml
 from run_world import ENV, OTHER_ENV, TEACHER, Line, OtherLine, Picky
 
-from minied.config_io import config_from_dict, load_config, parse_config
+from minied.config import config_from_dict, load_config, parse_config, presets
 from minied.errors import UserError
-from minied.run import presets
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.train.config import TrainConfig
 
