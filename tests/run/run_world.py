@@ -6,7 +6,7 @@ In a module of its own, so that the registry finds it by import path and subproc
 import dataclasses
 import os
 import time
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -118,8 +118,6 @@ class LineSpace(LevelSpace):
 
 class Picky(Teacher):
     """Chooses with care."""
-
-    name: ClassVar[str] = "picky"
 
     score: Literal["max_mc", "positive_value_loss"] = "max_mc"
     """What a level is worth."""

@@ -2,8 +2,10 @@ import pytest
 import yaml
 from run_world import ENV, OTHER_ENV, TEACHER, Line, OtherLine, Picky
 
-from minied.config import config_from_dict, load_config, parse_config, presets
+from minied.config import config_from_dict, load_config, presets
+from minied.config.parsing import parse_config
 from minied.errors import UserError
+from minied.registry import name_of
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.train.config import TrainConfig
 
@@ -150,7 +152,7 @@ def test_published_values():
         teacher = config.teacher
         if name in replay:
             found = (
-                teacher.name,
+                name_of(type(teacher)),
                 teacher.score,
                 teacher.replay_probability,
                 teacher.temperature,
