@@ -16,7 +16,9 @@ from minied.run.folder import RunFolder
 from minied.run.metrics import member_values
 
 GALLERY_SHAPE = (4, 8)
+NUM_PROPOSALS = 256
 MAX_FRAMES = 150
+CAPTION_HEIGHT = 16
 FRAME_MILLISECONDS = 80
 _SOURCES = {"new": "new levels", "replay": "replayed levels"}
 _COLOURS = ("tab:blue", "tab:orange", "tab:green")
@@ -93,9 +95,14 @@ def _draw_curve(axis: Any, counts: Sequence[int], values: Sequence[Any], label: 
 
 
 def _draw_proposals(program: Any, state: Any, path: Path) -> None:
-    levels = unstack(program.proposals(state, GALLERY_SHAPE[0] * GALLERY_SHAPE[1]))
+    """Draw the levels that the teacher proposes most often, each once, with its share of `NUM_PROPOSALS` proposals."""
     space = program.config.env.level_space
-    draw_gallery([(space, level, "") for level in levels], path, columns=GALLERY_SHAPE[1])
+    found: dict[bytes, list[Any]] = {}
+    for level in unstack(program.proposals(state, NUM_PROPOSALS)):
+        found.setdefault(b"".join(leaf.tobytes() for leaf in jax.tree.leaves(level)), []).append(level)
+    often = sorted(found.values(), key=len, reverse=True)[: GALLERY_SHAPE[0] * GALLERY_SHAPE[1]]
+    named = [(space, same[0], f"{len(same) / NUM_PROPOSALS:.1%} of proposals") for same in often]
+    draw_gallery(named, path, columns=GALLERY_SHAPE[1])
 
 
 def draw_gallery(levels: Sequence[tuple[LevelSpace, Any, str]], path: Path, columns: int = 8) -> None:
@@ -131,11 +138,11 @@ def unstack(levels: Any) -> list[Any]:
 
 def _draw_agent(program: Any, state: Any, suite: str, path: Path) -> None:
     """Draw the first member at work on up to four entries of the suite, side by side."""
-    episodes = []
-    for index, (part, level, _) in enumerate(_first_entries(program.config.env.level_space.suite(suite), 4)):
+    episodes: list[tuple[str, list[np.ndarray]]] = []
+    for index, (part, level, name) in enumerate(_first_entries(program.config.env.level_space.suite(suite), 4)):
         key = jax.random.fold_in(evaluation_key(program.config), 1000 + index)
         states = program.record_episode(state, part.env, level, key, MAX_FRAMES)
-        episodes.append([part.env.level_space.draw(level, each) for each in states])
+        episodes.append((name, [part.env.level_space.draw(level, each) for each in states]))
     write_animation(episodes, path)
 
 
@@ -149,20 +156,25 @@ def _first_entries(parts: Sequence[Suite], count: int) -> Iterator[tuple[Suite, 
                 yield part, jax.tree.map(lambda leaf, i=index: np.asarray(leaf)[i], part.levels), name
 
 
-def write_animation(episodes: Sequence[Sequence[np.ndarray]], path: Path) -> None:
-    """Write pictures ``u8[h, w, 3]`` of several episodes side by side as a GIF; one that is over waits at its end."""
-    from PIL import Image
+def write_animation(episodes: Sequence[tuple[str, Sequence[np.ndarray]]], path: Path) -> None:
+    """Write several episodes, each a name and pictures ``u8[h, w, 3]``, side by side as a GIF; one that is over waits."""
+    from PIL import Image, ImageDraw
 
-    length = max(len(frames) for frames in episodes)
-    height = max(frames[0].shape[0] for frames in episodes)
-    gap = np.full((height, 8, 3), 255, np.uint8)
+    length = max(len(frames) for _, frames in episodes)
+    height = max(frames[0].shape[0] for _, frames in episodes)
+    gap = np.full((height + CAPTION_HEIGHT, 8, 3), 255, np.uint8)
+
+    def caption(name: str, width: int) -> np.ndarray:
+        strip = Image.new("RGB", (width, CAPTION_HEIGHT), "white")
+        ImageDraw.Draw(strip).text((2, 2), name, fill="black")
+        return np.asarray(strip)
 
     def frame(time: int) -> Image.Image:
         columns = []
-        for frames in episodes:
+        for name, frames in episodes:
             picture = frames[min(time, len(frames) - 1)]
             padding = np.full((height - picture.shape[0], picture.shape[1], 3), 255, np.uint8)
-            columns += [gap, np.concatenate([picture, padding])]
+            columns += [gap, np.concatenate([caption(name, picture.shape[1]), picture, padding])]
         return Image.fromarray(np.concatenate(columns[1:], axis=1))
 
     images = [frame(time) for time in range(length)]

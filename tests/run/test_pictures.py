@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from run_world import ENV, LineSpace
 
-from minied.run.pictures import write_animation
+from minied.run.pictures import CAPTION_HEIGHT, write_animation
 
 
 def assert_shows_something(path, least=(100, 40)):
@@ -19,10 +19,10 @@ def test_pictures_of_a_run(minied, config_file, tmp_path):
     pictures = tmp_path / "run" / "pictures"
     assert sorted(path.name for path in pictures.iterdir()) == ["agent.gif", "gallery.png", "learning_curve.png"]
     assert_shows_something(pictures / "learning_curve.png", (1000, 400))
-    assert_shows_something(pictures / "gallery.png", (1000, 400))
+    assert_shows_something(pictures / "gallery.png", (1000, 60))  # five different levels, each once: one row
     with Image.open(pictures / "agent.gif") as animation:
         assert animation.n_frames == 6  # the right end's episode has 6 states, the left one's waits
-        assert animation.size == (2 * 20 + 8, 4)
+        assert animation.size == (2 * 20 + 8, CAPTION_HEIGHT + 4)
 
 
 def test_a_picture_that_fails_costs_nothing(minied, config_file, tmp_path, monkeypatch):
@@ -51,7 +51,8 @@ def test_draw(minied, tmp_path, source, count):
 
 def test_animation_of_different_sizes(tmp_path):
     small, large = np.zeros((4, 6, 3), np.uint8), np.full((8, 10, 3), 200, np.uint8)
-    write_animation([[small] * 2, [large + np.uint8(i) for i in range(3)]], tmp_path / "a.gif")
+    episodes = [("small", [small] * 2), ("large", [large + np.uint8(i) for i in range(3)])]
+    write_animation(episodes, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as animation:
-        assert animation.size == (6 + 8 + 10, 8)
+        assert animation.size == (6 + 8 + 10, CAPTION_HEIGHT + 8)
         assert animation.n_frames == 3
