@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"minied {__version__}")
         return 0
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # after what is installed: worlds, teachers and scores in files of the user's own
     try:
         if arguments[0] not in COMMANDS:
             raise unknown_name("command", arguments[0], list(COMMANDS))

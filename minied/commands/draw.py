@@ -8,7 +8,6 @@ import tyro
 
 from minied.commands.shared import positional
 from minied.config.parsing import parse_world
-from minied.config.presets import default_world
 from minied.errors import UserError
 from minied.levels.space import LevelSpace
 
@@ -35,10 +34,12 @@ def main(arguments: list[str]) -> int:
     """Draw; return the exit code."""
     source, rest = positional(arguments)
     usage = "minied draw (FILE | suite:NAME | --sample N)"
-    world, options = parse_world(rest, DrawOptions, usage, DESCRIPTION, default=default_world())
+    world, options = parse_world(rest, DrawOptions, usage, DESCRIPTION)
     output = Path(options.output)
     if output.suffix.lower() != ".png":
         raise UserError(f"--output is {options.output!r}; allowed: a name that ends in .png")
+    if output.is_dir():
+        raise UserError(f"--output is {options.output!r}, which is a folder; allowed: a file")
     if not output.parent.is_dir():
         raise UserError(f"--output is {options.output!r}; allowed: a file in a folder that exists")
     if (source is None) == (options.sample == 0):

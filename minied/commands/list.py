@@ -6,7 +6,7 @@ from typing import Any
 
 from minied import registry
 from minied.commands.shared import positional, print_json
-from minied.config import presets
+from minied.config import load_config, presets
 from minied.config.options import parse
 from minied.config.parsing import parse_world
 from minied.env import Environment
@@ -59,7 +59,11 @@ def _entries(kind: str, world: Environment | None) -> dict[str, Any]:
 
 
 def _suites_of(name: str) -> dict[str, str] | str:
+    """Return the suites of a world: as the default preset has it, or else with its own defaults."""
     try:
+        preset = load_config(presets.DEFAULT_PRESET).env
+        if registry.name_of(type(preset)) == name:
+            return dict(preset.level_space.suites)
         return dict(registry.load("environment", name)().level_space.suites)
     except UserError as error:
         return str(error)  # one world that does not load should not hide the others

@@ -8,6 +8,7 @@ world and of the teacher are chosen first, since their fields are options too.
 import dataclasses
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from minied import registry
@@ -79,14 +80,17 @@ def parse_config(
 
 
 def parse_world(
-    arguments: Sequence[str], command: type[T], program: str, description: str = "", default: str | None = None
+    arguments: Sequence[str], command: type[T], program: str, description: str = ""
 ) -> tuple[Environment, T]:
     """Return the world that ``--env NAME`` and ``--env.OPTION`` describe, and the options of the command.
 
-    Raises `UserError` if neither the arguments nor ``default`` name a world.
+    Without ``--env`` it is the world of the default preset, with the preset's options. Raises `UserError`.
     """
     name, arguments = take_option(arguments, "--env")
-    cls = _class_of("env", name if name is not None else _require_name("env", default, "the command line"))
+    source = str(presets.find(presets.DEFAULT_PRESET))
+    preset = presets.read(Path(source))["env"] if name is None else {}
+    cls, document = _choose("env", name, preset, source)
+    arguments = [*_flatten(document, draft_of(cls), source, "env."), *arguments]
     options = dataclasses.make_dataclass(
         "Options",
         [("command", _flat(command)), ("env", draft_of(cls), dataclasses.field(default_factory=draft_of(cls)))],
@@ -127,7 +131,10 @@ def _choose(section: str, chosen: str | None, saved: Any, source: str) -> tuple[
 def _require_name(section: str, name: Any, source: str) -> str:
     kind, _ = _BASES[section]
     if name is None:
-        raise UserError(f"--{section} is missing; known: {', '.join(registry.names(kind)) or 'none installed'}")
+        known = ", ".join(registry.names(kind)) or "none installed"
+        raise UserError(
+            f"{source} names no {section}: add `include: quick`, `{section}: {{name: …}}` or --{section}; known: {known}"
+        )
     if not isinstance(name, str):
         raise UserError(f"{source}: {section}.name is {name!r}; allowed: {', '.join(registry.names(kind))}")
     return name

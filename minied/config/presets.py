@@ -49,11 +49,6 @@ def find(name: str) -> Path:
     return presets[name]
 
 
-def default_world() -> str:
-    """Return the name of the world of the default preset, which stands in where no world is named."""
-    return read(find(DEFAULT_PRESET))["env"]["name"]
-
-
 def description(path: Path) -> str:
     """Return the first line of the comment that heads a preset's file, or an empty string."""
     first = path.read_text(encoding="utf-8").partition("\n")[0]

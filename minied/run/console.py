@@ -148,7 +148,7 @@ class LiveReporter:
 def _parts(now: Progress) -> list[str]:
     parts = []
     if not math.isnan(now.solve_rate):
-        parts.append(f"solved {now.solve_rate:.0%}")
+        parts.append(f"solves {now.solve_rate:.0%} of training levels")
     if not math.isnan(now.steps_per_second):
         parts.append(f"{_short(now.steps_per_second)} steps/s")
     if not math.isnan(now.seconds_left):

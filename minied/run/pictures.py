@@ -72,6 +72,7 @@ def draw_learning_curve(folder: RunFolder, path: Path) -> None:
         axis.set_ylim(-0.03, 1.03)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("solve rate")
+    figure.suptitle(folder.path.name, fontsize=9)
     if axes[0].get_legend_handles_labels()[0]:
         axes[0].legend(loc="best", fontsize=8)
     figure.tight_layout()
@@ -109,7 +110,7 @@ def draw_gallery(levels: Sequence[tuple[LevelSpace, Any, str]], path: Path, colu
     """Draw levels side by side, each ``(its level space, level, name)``, with their features in small print."""
     columns = max(1, min(columns, len(levels)))
     rows = -(-len(levels) // columns)
-    figure = _figure(1.9 * columns, 2.4 * rows)
+    figure = _figure(1.9 * columns, 2.7 * rows)
     axes = np.asarray(figure.subplots(rows, columns, squeeze=False)).reshape(-1)
     for axis in axes:
         axis.set_axis_off()
@@ -174,7 +175,8 @@ def write_animation(episodes: Sequence[tuple[str, Sequence[np.ndarray]]], path: 
         for name, frames in episodes:
             picture = frames[min(time, len(frames) - 1)]
             padding = np.full((height - picture.shape[0], picture.shape[1], 3), 255, np.uint8)
-            columns += [gap, np.concatenate([caption(name, picture.shape[1]), picture, padding])]
+            told = f"{name}: " + (f"step {time}" if time < len(frames) else f"{len(frames)} steps")
+            columns += [gap, np.concatenate([caption(told, picture.shape[1]), picture, padding])]
         return Image.fromarray(np.concatenate(columns[1:], axis=1))
 
     images = [frame(time) for time in range(length)]

@@ -103,7 +103,7 @@ def differing_fields(one: dict[str, Any], other: dict[str, Any], prefix: str = "
 
 def _run(program: Any, folder: RunFolder, saved: TrainConfig, options: SessionOptions, *, resuming: bool) -> int:
     with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopFlag())
+        stop = stack.enter_context(StopFlag(quiet=options.quiet))
         checkpoints = stack.enter_context(Checkpoints(folder.checkpoints, saved.fingerprint))
         restored, warnings = _restore(program, folder, checkpoints) if resuming else (None, [])
         reporter = stack.enter_context(make_reporter(quiet=options.quiet))
@@ -166,6 +166,14 @@ class _Session:
         """Train until the run is finished or a stop is asked for; return whether it is finished."""
         self.counters = self.program.counters(state)
         finished = self.program.is_finished(state)
+        if self.counters["iterations"]:
+            what = "finished already" if finished else "going on"
+            self.reporter.note(f"{what}, at {self.updates} of {self.config.updates} updates")
+        if self.config.num_steps < self.config.env.max_steps:
+            self.reporter.warn(
+                f"num_steps is {self.config.num_steps}, less than the world's max_steps = {self.config.env.max_steps}:"
+                " longer episodes never finish in training and have no score"
+            )
         if self.counters["iterations"] == 0 and not self.folder.row_counts()["evaluations"]:
             self._evaluate(state)
         chunk = 0
@@ -192,7 +200,7 @@ class _Session:
     def _advance(self, state: Any, *, first: bool) -> Any:
         """Run to the next log boundary and write its rows."""
         if first:
-            self.reporter.phase("compiling the training program (kept for the next run)")
+            self.reporter.phase("loading or compiling the training program")
         before, start = self.counters, time.monotonic()
         every = self.config.log_every
         state, metrics = self.program.advance(state, (before["iterations"] // every + 1) * every)

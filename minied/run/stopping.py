@@ -12,11 +12,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopFlag:
     """A context in which Ctrl-C and SIGTERM only set ``signal_number``; a second signal ends the process at once.
 
-    The handler does nothing else: it may run in the middle of anything. Outside the main thread, where Python allows
-    no handlers, the signals keep their old meaning.
+    The handler says so by one write and does nothing else: it may run in the middle of anything. Outside the main thread,
+    where Python allows no handlers, the signals keep their old meaning.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.signal_number: int | None = None
         self._old: dict[int, object] = {}
 
@@ -45,3 +46,5 @@ class StopFlag:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.signal_number = number
+        if not self.quiet:
+            os.write(2, b"\nminied: stopping and saving after this chunk; once more ends at once, without saving\n")

@@ -9,6 +9,7 @@ This is the library's front door; the command line is built on it:
 """
 
 import functools
+import time
 from typing import Any
 
 import jax
@@ -58,7 +59,8 @@ class Program:
         metric over the iterations of this call, ``f32[S]``, NaN where it was never defined.
         """
         state, metrics = _advance(self._setting, state, jnp.int32(until))
-        return jax.block_until_ready(state), jax.tree.map(np.asarray, metrics)
+        _wait_for(state)
+        return state, jax.tree.map(np.asarray, metrics)
 
     def counters(self, state: RunState) -> dict[str, int]:
         """Return exact counts for each member: iterations, student updates, training steps, environment steps.
@@ -114,6 +116,14 @@ class Program:
     def _play_one_step(self, env: Environment, key: jax.Array, parameters: Any, levels: Any, play: Any):
         play, rollout = rollouts.collect(key, self.student, parameters, env, levels, play, 1)
         return play, jax.tree.map(lambda leaf: leaf[0], play.env_states), rollout.ended[0, 0]
+
+
+def _wait_for(state: RunState) -> None:
+    """Wait until ``state`` is computed, and hear signals meanwhile: a wait inside XLA would keep them to its end."""
+    leaves = jax.tree.leaves(state)
+    while not all(leaf.is_ready() for leaf in leaves):
+        time.sleep(0.005)
+    jax.block_until_ready(state)  # raises what the computation raised
 
 
 @jax.jit

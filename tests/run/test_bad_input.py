@@ -80,7 +80,7 @@ YAMLS = [
     ({"suite": 3}, ["small.yaml", "suite is 3", "a word"]),
     ({"env": [3]}, ["small.yaml", "env is [3]", "a mapping"]),
     ({"env": {"name": 3}}, ["small.yaml", "env.name is 3"]),
-    ({"env": None}, ["--env is missing", "known:"]),
+    ({"env": None}, ["names no env", "include: quick", "known:"]),
     ({"env": {"name": ENV, "kind": "opn"}}, ["env.kind", "'opn'", "open, closed"]),
     ({"env": {"name": ENV, "bonus": ["x"]}}, ["env.bonus", "'x'"]),
     ({"updates": 0}, ["updates is 0", "at least 1"]),

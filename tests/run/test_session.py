@@ -431,3 +431,16 @@ def test_wandb_offline(start_process, config_file, tmp_path):
     assert out == "finished 10 updates: run\n"
     run_id = json.loads((tmp_path / "run" / "config.json").read_text())["run_id"]
     assert list((tmp_path / "run" / "wandb").glob(f"offline-run-*/run-{run_id}.wandb"))
+
+
+def test_a_resumed_run_says_where_it_starts(minied, config_file):
+    assert minied("train", config_file, "--run-dir", "run", "--no-pictures")[0] == 0
+    code, _, err = minied("resume", "run", "--no-pictures")
+    assert code == 0
+    assert "finished already, at 10 of 10 updates" in err
+
+
+def test_rollouts_too_short_for_an_episode_are_told(minied, config_file):
+    options = ("--run-dir", "run", "--no-pictures", "--updates", "2")
+    _, _, err = minied("train", config_file, *options, "--num-steps", "2")
+    assert "num_steps is 2, less than the world's max_steps = 5" in err
