@@ -120,7 +120,7 @@ def test_spaces(num_actions):
         ({"height": 0}, "height is 0; allowed: 1 to 255"),
         ({"width": 256}, "width is 256; allowed: 1 to 255"),
         ({"height": 1, "width": 1}, "height x width is 1x1; allowed: at least 2 cells"),
-        ({"max_steps": 0}, "max_steps is 0; allowed: at least 1"),
+        ({"max_steps": 0}, "max_steps is 0; allowed: 1 to 16777215"),
         ({"view_size": 4}, "view_size is 4; allowed: odd numbers from 1"),
         ({"num_actions": 4}, "num_actions is 4; allowed: 3, 7"),
         ({"height": 3, "width": 3}, "levels.num_walls is 60; allowed in a 3x3 maze: 0 to 7"),
