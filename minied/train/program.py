@@ -120,7 +120,8 @@ class Program:
 
 def _wait_for(state: RunState) -> None:
     """Wait until ``state`` is computed, and hear signals meanwhile: a wait inside XLA would keep them to its end."""
-    while not state.schedule.iterations.is_ready():  # what one program gives is ready all at once
+    # What one program gives is ready all at once. (Arrays have `is_ready`; the type stub of jax does not say so.)
+    while not state.schedule.iterations.is_ready():  # pyright: ignore[reportAttributeAccessIssue]
         time.sleep(0.005)
     jax.block_until_ready(state)  # raises what the computation raised
 
