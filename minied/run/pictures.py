@@ -65,7 +65,8 @@ def draw_learning_curve(folder: RunFolder, path: Path) -> None:
         curves.append((f"held out: {evaluations[-1]['suite']}", evaluations, lambda row: row["solve_rate"]))
     figure = _figure(11, 4)
     axes = figure.subplots(1, 2, sharey=True)
-    for axis, counter, title in zip(axes, ("env_steps", "student_updates"), ("environment steps", "student updates")):  # noqa: B905
+    counters = (("env_steps", "environment steps"), ("student_updates", "student updates"))
+    for axis, (counter, title) in zip(axes, counters, strict=True):
         for (label, rows, pick), colour in zip(curves, _COLOURS, strict=False):
             _draw_curve(axis, [row[counter] for row in rows], [pick(row) for row in rows], label, colour)
         axis.set_xlabel(f"{title} of one member")

@@ -112,6 +112,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(minied, config_file, tmp_path, u
     assert code == (143 if stop_after % 2 else 130)
     assert out == f"stopped after {stop_after} updates; go on with: minied resume run\n"
     assert signal.getsignal(signal.SIGINT) is before
+    # What was done is saved: without it the resumed run would end in the same bytes, having done the work again.
+    folder = RunFolder(tmp_path / "run")
+    done = [row["iterations"] for row in folder.read_rows("metrics")] or [0]
+    assert max(int(each.name) for each in folder.checkpoints.iterdir()) == done[-1]
     stop_after = -1
     code, out, _ = minied("resume", "run", "--no-pictures")
     assert code == 0
