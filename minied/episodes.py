@@ -19,6 +19,7 @@ class EpisodeSummary(struct.PyTreeNode):
     mean_return: jax.Array  # f32[], NaN if none finished
     max_return: jax.Array  # f32[], -inf if none finished
     mean_length: jax.Array  # f32[], steps, NaN if none finished
+    return_variance: jax.Array  # f32[], of the finished episodes, divided by their number; NaN if none finished
 
     @property
     def valid(self) -> jax.Array:
@@ -64,12 +65,15 @@ def summarise(ended: jax.Array, returns: jax.Array, lengths: jax.Array, solved: 
     num_finished = jnp.sum(ended, dtype=jnp.int32)
     count = num_finished.astype(jnp.float32)
     mean_over_agents = returns.mean(axis=-1)
+    mean_return = _ratio(jnp.sum(jnp.where(ended, mean_over_agents, 0.0)), count)
+    deviations = jnp.where(ended, jnp.square(mean_over_agents - mean_return), 0.0)
     return EpisodeSummary(
         num_finished=num_finished,
         num_solved=jnp.sum(ended & solved, dtype=jnp.int32),
-        mean_return=_ratio(jnp.sum(jnp.where(ended, mean_over_agents, 0.0)), count),
+        mean_return=mean_return,
         max_return=jnp.max(jnp.where(ended, mean_over_agents, -jnp.inf)),
         mean_length=_ratio(jnp.sum(jnp.where(ended, lengths, 0)).astype(jnp.float32), count),
+        return_variance=_ratio(jnp.sum(deviations), count),
     )
 
 
@@ -88,6 +92,18 @@ def finished_step_weights(ended: jax.Array) -> jax.Array:
     length = jnp.where(finished, end - start + 1, 1).astype(jnp.float32)
     num_finished = jnp.maximum(jnp.sum(ended), 1).astype(jnp.float32)
     return jnp.where(finished, 1.0 / (length * num_finished), 0.0)
+
+
+def mean_of_episode_maxima(ended: jax.Array, per_step: jax.Array) -> jax.Array:
+    """Return the mean over finished episodes of the highest of ``per_step`` ``f32[T]`` in each, ``f32[]``; 0 if none.
+
+    ``ended`` is ``bool[T]``. The unfinished tail counts nothing, whatever it holds.
+    """
+    episode = jnp.append(0, jnp.cumsum(ended, dtype=jnp.int32)[:-1])  # the number of each step's episode
+    num_finished = jnp.sum(ended, dtype=jnp.int32)
+    highest = jax.ops.segment_max(per_step, episode, num_segments=ended.shape[0])
+    finished = jnp.arange(ended.shape[0], dtype=jnp.int32) < num_finished
+    return jnp.sum(jnp.where(finished, highest, 0.0)) / jnp.maximum(num_finished, 1).astype(jnp.float32)
 
 
 def _ratio(numerator: jax.Array, count: jax.Array) -> jax.Array:

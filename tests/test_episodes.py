@@ -7,11 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from minied.episodes import EpisodeSummary, RunningEpisode, finished_step_weights, summarise
+from minied.episodes import (
+    EpisodeSummary,
+    RunningEpisode,
+    finished_step_weights,
+    mean_of_episode_maxima,
+    summarise,
+)
 
 T = 8
 _summarise = jax.jit(summarise)
 _weights = jax.jit(finished_step_weights)
+_maxima = jax.jit(mean_of_episode_maxima)
 
 
 def stream(rewards, ended):
@@ -147,3 +154,43 @@ def test_running_episode_adds_and_restarts():
     kept, restarted = running.restart_if(jnp.asarray(False)), running.restart_if(jnp.asarray(True))
     jax.tree.map(np.testing.assert_array_equal, kept, running)
     jax.tree.map(np.testing.assert_array_equal, restarted, RunningEpisode.start(2))
+
+
+def test_return_variance_by_hand():
+    # returns of finished episodes 3, −1 and 4, mean 2: (1 + 9 + 4)/3, and not divided by 2; the tail's 50 counts nothing
+    returns = [[1], [3], [0], [-1], [4], [50], [60], [70]]
+    summary = call([0, 1, 0, 1, 1, 0, 0, 0], returns, [1, 2, 1, 2, 1, 1, 2, 3], [0] * 8)
+    assert float(summary.return_variance) == pytest.approx(14 / 3, rel=1e-6)
+    # of the mean over agents: (4, −2) and (0, 2) are 1 and 1
+    pair = [[0, 0], [4, -2], [0, 0], [0, 2]] + [[9, 9]] * 4
+    assert float(call([0, 1, 0, 1, 0, 0, 0, 0], pair, [1, 2] * 4, [0] * 8).return_variance) == 0.0
+    # one episode does not vary; none has no variance
+    one = call([0, 1] + [0] * 6, returns, list(range(1, 9)), [0] * 8)
+    assert float(one.return_variance) == 0.0
+    assert np.isnan(call([0] * 8, returns, list(range(1, 9)), [0] * 8).return_variance)
+
+
+@pytest.mark.parametrize("poison", [1e9, np.nan, np.inf, -np.inf])
+def test_unfinished_tail_never_leaks_into_variance_or_maxima(poison):
+    ended = [0, 0, 1, 0, 1, 0, 0, 0]
+    returns = [[1.0], [2.0], [3.0], [1.0], [5.0], [poison], [poison], [poison]]
+    assert float(call(ended, returns, [1, 2, 3, 1, 2, 1, 2, 3], [0] * 8).return_variance) == 1.0  # of 3 and 5
+    got = _maxima(jnp.asarray(ended, bool), jnp.asarray([1.0, 7, 2, -3, -4] + [poison] * 3))
+    assert float(got) == 2.0  # (7 − 3)/2
+
+
+@hypothesis.settings(deadline=None, max_examples=80, derandomize=True)
+@hypothesis.given(st.lists(st.floats(-5, 5, width=16), min_size=T, max_size=T), flags)
+def test_variance_and_maxima_equal_a_plain_loop(values, ended):
+    episodes, episode, returns = [], [], []
+    for value, end in zip(values, ended, strict=True):
+        episode.append(value)
+        returns.append([sum(episode)])
+        if end:
+            episodes.append(episode)
+            episode = []
+    got = float(_maxima(jnp.asarray(ended, bool), jnp.asarray(values, jnp.float32)))
+    assert got == pytest.approx(np.mean([max(e) for e in episodes]) if episodes else 0.0, rel=1e-5, abs=1e-5)
+    variance = float(call(ended, returns, [1] * T, [0] * T).return_variance)
+    expected = np.var([sum(e) for e in episodes]) if episodes else np.nan
+    assert variance == pytest.approx(expected, rel=1e-3, abs=1e-4, nan_ok=True)

@@ -1,4 +1,4 @@
-"""Scores: a number for a level, from what the student did on it. One file each, equation and source in its docstring."""
+"""Scores: a number for a level, from what the student did on it, with equation and source in each docstring."""
 
 from minied.scores.base import Score, Signals, score, score_levels
 

@@ -1,80 +1,166 @@
 """What a score is: a pure function from what a student did on one level to a number, with the signals it needs declared.
 
 A score reads the `Signals` of one level and returns ``f32[]``. `score_levels` maps it over a batch and says which
-results are valid: those of levels on which an episode finished, and which are finite. Any score goes with any teacher.
+results are valid: those of levels on which an episode finished, and which are finite. Any score goes with any teacher;
+the loop computes the signals that the scores of a run declare, and no others.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from minied.episodes import EpisodeSummary, finished_step_weights
+from minied.episodes import EpisodeSummary, finished_step_weights, mean_of_episode_maxima
 from minied.errors import UserError
+
+UNASKED: Any = None  # stands for a signal that no score of the run declares
 
 
 class Signals(struct.PyTreeNode):
-    """What a student did on one level in a rollout of ``T`` steps with ``N`` agents and ``K`` value heads."""
+    """What a student did on one level in a rollout of ``T`` steps.
 
-    rewards: jax.Array  # f32[T, N]
-    values: jax.Array  # f32[T, N, K], before the step
-    advantages: jax.Array  # f32[T, N], generalised, of the mean value head
+    ``N`` agents, ``A`` actions, ``K`` value heads, ``P`` policy heads. A score finds here what it declares to need; the rest
+    is None, which the types leave out so that a score needs no test for what it asked for.
+    """
+
     ended: jax.Array  # bool[T], the episode ended with this step
     episodes: EpisodeSummary  # of this rollout
     max_return: jax.Array  # f32[], highest episode return ever seen on the level, this rollout included; -inf if none
+    rewards: jax.Array = UNASKED  # f32[T, N]
+    values: jax.Array = UNASKED  # f32[T, N, K], before the step
+    advantages: jax.Array = UNASKED  # f32[T, N], generalised, of the mean value head
+    td_errors: jax.Array = UNASKED  # f32[T, N], r_t + γ V_{t+1} − V_t of the mean value head
+    log_policy: jax.Array = UNASKED  # f32[T, N, A], log-probabilities of the policy that acted
+    value_ensemble: jax.Array = UNASKED  # f32[T, N, K], K ≥ 2
+    policy_ensemble: jax.Array = UNASKED  # f32[T, N, P, A], log-probabilities of P ≥ 2 policies
+    optimal_return: jax.Array = UNASKED  # f32[], the highest return that any policy can have
+    neighbour_distances: jax.Array = UNASKED  # f32[k], to the nearest known levels, rising; inf if fewer
+    parameter_change: jax.Array = UNASKED  # f32[], see `minied.students.ppo.parameter_changes`
+    mean_return_of_levels: jax.Array = UNASKED  # f32[], over the levels of the batch
+    std_return_of_levels: jax.Array = UNASKED  # f32[], likewise, of their mean returns
+    max_share: jax.Array | float = 0.0  # f32[], m of `over_episodes`, chosen by the teacher and not by the score
 
-    def mean_over_episodes(self, per_step: jax.Array) -> jax.Array:
-        """Return the mean over finished episodes of the mean over their steps and agents, ``f32[]``.
+    def over_episodes(self, per_step: jax.Array) -> jax.Array:
+        """Return the mean over finished episodes of ``(1 − m) · mean + m · max`` over their steps, ``f32[]``.
 
-        ``per_step`` is ``f32[T, N]``. Steps of the unfinished tail count nothing, whatever they hold. 0 if no episode
-        finished.
+        ``per_step`` is ``f32[T, N]`` and is averaged over agents first. ``m`` is `max_share`, 0 unless the teacher mixes
+        (DCD's ``max_score_coef``). Steps of the unfinished tail count nothing, whatever they hold. 0 if none finished.
         """
+        per_step = per_step.mean(axis=-1)
         weights = finished_step_weights(self.ended)
-        return jnp.sum(jnp.where(weights > 0, weights * per_step.mean(axis=-1), 0.0))
+        mean = jnp.sum(jnp.where(weights > 0, weights * per_step, 0.0))
+        return mean + self.max_share * (mean_of_episode_maxima(self.ended, per_step) - mean)
 
 
 Score = Callable[[Signals], jax.Array]
 
-SIGNALS = tuple(field.name for field in dataclasses.fields(Signals))
-"""Names that a score may declare to need. ``value_ensemble`` asks for K ≥ 2 as well."""
+ALWAYS = ("ended", "episodes", "max_return")
+"""Signals that every run computes."""
+POPULATION = frozenset({"mean_return_of_levels", "std_return_of_levels"})
+"""Signals that compare a level with the others that are scored together with it."""
+PER_STEP = frozenset(
+    {"rewards", "values", "advantages", "td_errors", "log_policy", "value_ensemble", "policy_ensemble"}
+)
+"""Signals that have a number for every step."""
+SIGNALS = tuple(field.name for field in dataclasses.fields(Signals) if field.name != "max_share")
+"""Names that a score may declare to need."""
 
 
 def score(*, needs: tuple[str, ...]) -> Callable[[Score], Score]:
     """Declare the signals that a score function needs. Raises `UserError` for a name that no signal has."""
-    unknown = set(needs) - {*SIGNALS, "value_ensemble"}
+    if isinstance(needs, str):
+        raise UserError(f"a score needs {needs!r}; allowed: a tuple of signals, such as ({needs!r},)")
+    unknown = set(needs) - {*SIGNALS}
     if unknown:
-        raise UserError(f"a score needs unknown signals {sorted(unknown)}; known: {', '.join(SIGNALS)}, value_ensemble")
+        raise UserError(f"a score needs unknown signals {sorted(unknown)}; known: {', '.join(SIGNALS)}")
 
     def declare(function: Score) -> Score:
-        function.needs = needs  # type: ignore[attr-defined]
+        function.needs = frozenset(needs)  # type: ignore[attr-defined]
         return function
 
     return declare
 
 
-def validate_score(function: Score, name: str, num_value_heads: int) -> None:
-    """Raise `UserError` if ``function`` is no score, or needs a signal that this run does not compute."""
-    needs = getattr(function, "needs", None)
-    if needs is None:
-        raise UserError(f"score {name!r} declares no signals: decorate it with @minied.scores.score(needs=(...))")
-    if "value_ensemble" in needs and num_value_heads < 2:
-        raise UserError(
-            f"score {name!r} needs an ensemble of values; network.num_value_heads is {num_value_heads}, allowed: at least 2"
-        )
+def needs_of(function: Score) -> frozenset[str]:
+    """Return the signals that ``function`` declared to need."""
+    return function.needs  # type: ignore[attr-defined]
 
 
-def score_levels(function: Score, signals: Signals) -> tuple[jax.Array, jax.Array]:
-    """Return ``(scores f32[B], valid bool[B])`` for signals ``[B, ...]``; an invalid score is returned as 0.
+def validate_score(function: Score, name: str, missing: Mapping[str, str]) -> None:
+    """Raise `UserError` if ``function`` is no score, or needs a signal that this run cannot compute.
 
-    Raises `UserError`, while the program is traced, if the function gives anything but one number a level.
+    Args:
+        function: what ``name`` loads.
+        name: of the score.
+        missing: the signals that the run cannot compute, each with what is lacking and how to mend it.
     """
-    scores = jax.vmap(function)(signals)
+    if getattr(function, "needs", None) is None:
+        raise UserError(f"score {name!r} declares no signals: decorate it with @minied.scores.score(needs=(...))")
+    for signal in sorted(needs_of(function)):
+        if signal in missing:
+            raise UserError(f"score {name!r} needs the signal {signal}: {missing[signal]}")
+
+
+def score_levels(
+    function: Score, signals: Signals, max_share: jax.Array | float = 0.0
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Score a batch of levels.
+
+    Args:
+        function: the score.
+        signals: ``[B, ...]``.
+        max_share: ``m`` of `Signals.over_episodes`, ``f32[]``.
+
+    Returns:
+        ``(scores f32[B], valid bool[B], broken bool[B])``: a score is valid if an episode finished and it is a finite
+        number, else it is returned as 0; it is broken if an episode finished and it is not one.
+
+    Raises `UserError`, while the program is traced, if the function gives anything but one number a level, or reads a
+    signal that it does not declare.
+    """
+    declared = _declared(function, _with_population(signals, needs_of(function)))
+    name = getattr(function, "__name__", repr(function))
+
+    def one(signals: Signals) -> jax.Array:
+        try:
+            return function(signals.replace(max_share=max_share))
+        except (AttributeError, TypeError) as error:
+            if isinstance(error, jax.errors.JAXTypeError):  # what it read was there
+                raise
+            absent = ", ".join(sorted(set(SIGNALS) - needs_of(function) - {*ALWAYS}))
+            told = str(error).partition("\n")[0]
+            raise UserError(
+                f"score {name!r} fails: {told}; it may read a signal that it does not declare ({absent})"
+            ) from error
+
+    scores = jax.vmap(one)(declared)
     if not isinstance(scores, jax.Array) or scores.ndim != 1:
         shapes = jax.tree.map(lambda leaf: leaf.shape[1:], scores)
-        raise UserError(
-            f"score {getattr(function, '__name__', function)!r} returns {shapes}; allowed: one number, shape ()"
-        )
-    valid = signals.episodes.valid & jnp.isfinite(scores)
-    return jnp.where(valid, scores, 0.0), valid
+        raise UserError(f"score {name!r} returns {shapes}; allowed: one number, shape ()")
+    finite = jnp.isfinite(scores)
+    valid = signals.episodes.valid & finite
+    return jnp.where(valid, scores, 0.0), valid, signals.episodes.valid & ~finite
+
+
+def _declared(function: Score, signals: Signals) -> Signals:
+    """Return only what the score declared, so that what it forgot shows in every run and not in some."""
+    kept = needs_of(function) | {*ALWAYS, "max_share"}
+    return signals.replace(**{f.name: None for f in dataclasses.fields(Signals) if f.name not in kept}, max_share=None)
+
+
+def _with_population(signals: Signals, needs: frozenset[str]) -> Signals:
+    """Return the signals with mean and standard deviation of the mean returns of the batch's valid levels."""
+    if not needs & POPULATION:
+        return signals
+    returns, valid = signals.episodes.mean_return, signals.episodes.valid
+    count = jnp.maximum(jnp.sum(valid), 1).astype(jnp.float32)
+    mean = jnp.sum(jnp.where(valid, returns, 0.0)) / count
+    variance = jnp.sum(jnp.where(valid, jnp.square(returns - mean), 0.0)) / count
+
+    def each(value: jax.Array) -> jax.Array:
+        return jnp.broadcast_to(value, valid.shape)
+
+    return signals.replace(mean_return_of_levels=each(mean), std_return_of_levels=each(jnp.sqrt(variance)))
