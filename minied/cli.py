@@ -14,6 +14,7 @@ COMMANDS = {
     "train": ("minied.commands.train", "[PRESET or FILE] [OPTIONS]", "train students with a teacher"),
     "resume": ("minied.commands.resume", "RUN [OPTIONS]", "go on with a run that was stopped or killed"),
     "eval": ("minied.commands.evaluate", "RUN [--suite NAME]…", "evaluate a run on held-out levels"),
+    "compare": ("minied.commands.compare", "RUN… [--at ENV_STEPS]", "compare runs at equal environment steps"),
     "list": ("minied.commands.list", "[KIND] [--env NAME]", "list envs, teachers, scores, suites, presets"),
     "draw": ("minied.commands.draw", "(FILE | suite:NAME | --sample N) --env NAME", "draw levels"),
 }

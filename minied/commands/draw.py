@@ -10,6 +10,7 @@ from minied.commands.shared import positional
 from minied.config.parsing import parse_world
 from minied.errors import UserError
 from minied.levels.space import LevelSpace
+from minied.levels.text import read_levels
 
 DESCRIPTION = """Draw levels of the world --env NAME (by default that of the preset quick): those of a text FILE (several
 levels are parted by empty lines), of a suite (suite:NAME), or --sample N new ones."""
@@ -60,8 +61,8 @@ def _levels(space: LevelSpace, source: str | None, options: DrawOptions) -> list
         return _sampled(space, options.sample, options.seed)
     if source.startswith("suite:"):
         return _of_suite(space, source.removeprefix("suite:"))
-    space.require("from_text", "minied draw FILE")
-    return _of_file(space, Path(source))
+    levels = read_levels(space, Path(source), "minied draw FILE")
+    return [(space, level, f"level {index}") for index, level in enumerate(levels, start=1)]
 
 
 def _sampled(space: LevelSpace, count: int, seed: int) -> list[Picture]:
@@ -86,35 +87,3 @@ def _of_suite(space: LevelSpace, name: str) -> list[Picture]:
         for part in space.suite(name)
         for each, level in zip(part.names, unstack(part.levels), strict=True)
     ]
-
-
-def _of_file(space: LevelSpace, path: Path) -> list[Picture]:
-    """Return the levels of a text file. Raises `UserError` naming the file, and the line on which a bad level starts."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from error
-    pictures: list[Picture] = []
-    for first_line, block in _blocks(text):
-        try:
-            pictures.append((space, space.from_text(block), f"level {len(pictures) + 1}"))
-        except UserError as error:
-            raise UserError(f"{path}, the level that starts on line {first_line}: {error}") from error
-    if not pictures:
-        raise UserError(f"{path} holds no level")
-    return pictures
-
-
-def _blocks(text: str) -> list[tuple[int, str]]:
-    """Return the runs of non-empty lines, each with the number of its first line."""
-    blocks: list[tuple[int, list[str]]] = []
-    inside = False
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            inside = False
-        elif inside:
-            blocks[-1][1].append(line)
-        else:
-            blocks.append((number, [line]))
-            inside = True
-    return [(number, "\n".join(lines)) for number, lines in blocks]

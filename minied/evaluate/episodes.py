@@ -1,6 +1,10 @@
-"""Playing held-out levels: the same rollout as in training, until every first episode has ended.
+"""Playing levels to judge a policy: the rollout of training, of which only the first episode of each row counts.
 
-Letters: ``L`` levels, ``S`` members.
+A row is one attempt at one level. However many rows there are, at most `ROWS_AT_ONCE` are played side by side, each in a
+*place*; a place whose episode is over takes the next row that waits. So memory is bounded, no row pays for a slower one,
+and it ends as soon as the last episode does.
+
+Letters: ``L`` levels, ``R`` rows (levels × attempts, the attempts at a level together), ``Q`` places.
 """
 
 from typing import Any
@@ -11,11 +15,15 @@ from flax import struct
 
 from minied import rollout as rollouts
 from minied.env import Environment
+from minied.errors import UserError
 from minied.students.base import Parameters, Student
 
+ROWS_AT_ONCE = 2048
+"""Places. On CPU more are no faster; a suite of fewer rows is played all at once."""
+
 _PIECE = 32
-"""Steps between two looks at whether anything is still being played. Levels of a suite differ in length by orders of
-magnitude, and a policy that solves its level should not be paid for up to the horizon."""
+"""Steps between two looks at which episodes are over. Levels of a suite differ in length by orders of magnitude, and a
+policy that solves its level should not be paid for up to the horizon."""
 
 
 class LevelResults(struct.PyTreeNode):
@@ -26,19 +34,38 @@ class LevelResults(struct.PyTreeNode):
     mean_length: jax.Array  # f32[L], steps
 
 
-class _FirstEpisodes(struct.PyTreeNode):
-    """The first episode of each row: what it came to, once it has ended."""
+class _Episodes(struct.PyTreeNode):
+    """What episodes came to: of the rows, zeros until they are known, or of the places."""
 
-    ended: jax.Array  # bool[L·attempts]
-    solved: jax.Array  # bool[L·attempts]
-    returns: jax.Array  # f32[L·attempts]
-    lengths: jax.Array  # i32[L·attempts]
+    solved: jax.Array  # bool[R] or bool[Q]
+    returns: jax.Array  # f32[R] or f32[Q]
+    lengths: jax.Array  # i32[R] or i32[Q]
+
+
+class _Play(struct.PyTreeNode):
+    """Where it stands between two pieces."""
+
+    piece: jax.Array  # i32[]
+    rows: jax.Array  # i32[Q], the row in each place, R in a place without one
+    age: jax.Array  # i32[Q], steps since the row took its place
+    waiting: jax.Array  # i32[], the first row that has had no place yet
+    state: rollouts.RolloutState  # [Q, ...]
+    results: _Episodes  # [R]
 
 
 def evaluate_levels(
-    key: jax.Array, student: Student, parameters: Parameters, env: Environment, levels: Any, attempts: int
+    key: jax.Array,
+    student: Student,
+    parameters: Parameters,
+    env: Environment,
+    levels: Any,
+    attempts: int,
+    rows_at_once: int = ROWS_AT_ONCE,
 ) -> LevelResults:
     """Play ``attempts`` episodes on each level with actions sampled from the policy. Consumes ``key``.
+
+    A row's random numbers depend on its place and on when it takes it, thus also on ``rows_at_once`` if there are more
+    rows than that. They are fresh all the same: which row comes when depends on past steps only.
 
     Args:
         key: consumed.
@@ -47,38 +74,76 @@ def evaluate_levels(
         env: with an agent axis; its horizon ends every episode.
         levels: ``[L, ...]``.
         attempts: episodes a level.
+        rows_at_once: ``Q``; memory grows with it, hardly with the number of levels.
+
+    Raises `UserError` for numbers below 1.
     """
+    for name, value in (("attempts", attempts), ("rows_at_once", rows_at_once)):
+        if value < 1:
+            raise UserError(f"{name} is {value}; allowed: at least 1")
     num_levels = jax.tree.leaves(levels)[0].shape[0]
-    rows = jax.tree.map(lambda leaf: jnp.repeat(leaf, attempts, axis=0), levels)
-    start_key, play_key = jax.random.split(key)
-    state = rollouts.start(start_key, student, env, rows)
-    nothing = jnp.zeros(num_levels * attempts, bool)
-    first = _FirstEpisodes(nothing, nothing, jnp.zeros(nothing.shape), jnp.zeros(nothing.shape, jnp.int32))
+    num_rows = num_levels * attempts
+    rows = jnp.arange(min(rows_at_once, num_rows), dtype=jnp.int32)
+    start_key, play_key, refill_key = jax.random.split(key, 3)
 
-    def unfinished(loop) -> jax.Array:
-        piece, _, first = loop
-        return (piece * _PIECE < env.max_steps) & ~jnp.all(first.ended)
+    def levels_of(rows: jax.Array) -> Any:
+        chosen = jnp.minimum(rows, num_rows - 1) // attempts
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen], levels)
 
-    def play(loop):
-        piece, state, first = loop
-        key = jax.random.fold_in(play_key, piece)
-        state, rollout = rollouts.collect(key, student, parameters, env, rows, state, _PIECE)
-        return piece + 1, state, _take_in(env, first, rollout)
+    def play_piece(play: _Play) -> _Play:
+        key = jax.random.fold_in(play_key, play.piece)
+        state, rollout = rollouts.collect(key, student, parameters, env, levels_of(play.rows), play.state, _PIECE)
+        has_ended, episodes = _first_ends(env, rollout)
+        age = play.age + _PIECE
+        target = jnp.where(has_ended, play.rows, num_rows)  # there is no such row: nothing is written
+        results = jax.tree.map(lambda all, new: all.at[target].set(new, mode="drop"), play.results, episodes)
+        # A world that overruns its own horizon shall not be played for ever; its row keeps the zeros.
+        play = play.replace(piece=play.piece + 1, age=age, state=state, results=results)
+        return refill(play, has_ended | (age >= env.max_steps))
 
-    _, _, first = jax.lax.while_loop(unfinished, play, (jnp.int32(0), state, first))
-    by_level = jax.tree.map(lambda leaf: leaf.reshape(num_levels, attempts).astype(jnp.float32).mean(axis=1), first)
+    def refill(play: _Play, is_free: jax.Array) -> _Play:
+        turn = play.waiting + jnp.cumsum(is_free, dtype=jnp.int32) - 1
+        rows = jnp.where(is_free, jnp.minimum(turn, num_rows), play.rows)
+        waiting = jnp.minimum(play.waiting + jnp.sum(is_free, dtype=jnp.int32), num_rows)
+        play = play.replace(rows=rows, waiting=waiting)
+        if num_rows <= rows_at_once:
+            return play  # nothing ever waits
+        fresh = rollouts.start(jax.random.fold_in(refill_key, play.piece), student, env, levels_of(rows))
+        return play.replace(
+            age=jnp.where(is_free, 0, play.age), state=_restart(is_free, fresh, play.state, env.num_agents)
+        )
+
+    zeros = jnp.zeros(num_rows)
+    play = _Play(
+        piece=jnp.int32(0),
+        rows=rows,
+        age=jnp.zeros_like(rows),
+        waiting=jnp.int32(rows.size),
+        state=rollouts.start(start_key, student, env, levels_of(rows)),
+        results=_Episodes(zeros.astype(bool), zeros, zeros.astype(jnp.int32)),
+    )
+    results = jax.lax.while_loop(lambda play: jnp.any(play.rows < num_rows), play_piece, play).results
+    by_level = jax.tree.map(lambda leaf: leaf.reshape(num_levels, attempts).astype(jnp.float32).mean(axis=1), results)
     return LevelResults(by_level.solved, by_level.returns, by_level.lengths)
 
 
-def _take_in(env: Environment, first: _FirstEpisodes, rollout: rollouts.Rollout) -> _FirstEpisodes:
-    """Return ``first`` with the episodes that were the first of their row to end in this piece."""
-    at = jnp.argmax(rollout.ended, axis=0)  # the first end of the piece, if there is one
-    row = jnp.arange(at.shape[0])
-    returns = rollout.returns[at, row]
-    now = jnp.any(rollout.ended, axis=0) & ~first.ended
-    return _FirstEpisodes(
-        ended=first.ended | now,
-        solved=jnp.where(now, jax.vmap(env.is_solved)(returns), first.solved),
-        returns=jnp.where(now, returns.mean(axis=-1), first.returns),
-        lengths=jnp.where(now, rollout.lengths[at, row], first.lengths),
-    )
+def _first_ends(env: Environment, rollout: rollouts.Rollout) -> tuple[jax.Array, _Episodes]:
+    """Return whether an episode ended in each place, ``bool[Q]``, and what the first of them came to."""
+    at = jnp.argmax(rollout.ended, axis=0)
+    place = jnp.arange(at.shape[0])
+    returns = rollout.returns[at, place]
+    episodes = _Episodes(jax.vmap(env.is_solved)(returns), returns.mean(axis=-1), rollout.lengths[at, place])
+    return jnp.any(rollout.ended, axis=0), episodes
+
+
+def _restart(
+    is_free: jax.Array, fresh: rollouts.RolloutState, old: rollouts.RolloutState, num_agents: int
+) -> rollouts.RolloutState:
+    """Return ``fresh`` in the places that are free and ``old`` elsewhere; memories have a row an agent, ``[Q·N]``."""
+
+    def choose(condition: jax.Array, new: Any, old: Any) -> Any:
+        # `select`, because a world's state may hold typed keys.
+        return jax.vmap(lambda c, n, o: jax.tree.map(lambda a, b: jax.lax.select(c, a, b), n, o))(condition, new, old)
+
+    carry = choose(jnp.repeat(is_free, num_agents), fresh.carry, old.carry)
+    return choose(is_free, fresh.replace(carry=()), old.replace(carry=())).replace(carry=carry)

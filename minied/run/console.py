@@ -207,6 +207,9 @@ def results_table(rows: Sequence[tuple[str, Row]]) -> Any:
     add(f"mean over {count} levels", lambda row: row["solve_rate"])
     if 1 < len(entries) < count:
         add(f"mean over {len(entries)} entries", lambda row: row["solve_rate_of_entries"])
+    if "generalization_gap" in last:
+        add("training levels", lambda row: row.get("train_solve_rate"))
+        add("generalization gap", lambda row: row.get("generalization_gap"))
     return table
 
 

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from minied.levels.space import LevelSpace
-from minied.run.metrics import Row, counters_row, plain
+from minied.levels.space import LevelSpace, Suite
+from minied.run.metrics import Row, counters_row, member_values, plain
 from minied.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from minied.train.program import Program
 
 _KEY_NUMBER = 0xE7A1
+_TRAINING_KEY_NUMBER = 0x7EA1
 _RESULTS = ("solve_rate", "mean_return", "mean_length")
+
+MAX_TRAINING_LEVELS = 200
+"""How many of a finite set of training levels an evaluation plays: the first ones."""
 
 
 def suite_of(config: TrainConfig, space: LevelSpace) -> str:
@@ -35,7 +39,9 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
 
     ``entries[name]`` has the means over the levels of that name, for each member, how many there are, and the horizon
     they were played to. ``solve_rate`` is the mean over all levels, each weighing the same; ``solve_rate_of_entries`` is the
-    mean over entries, as published tables of named environments have it. Raises `UserError` for an unknown suite.
+    mean over entries, as published tables of named environments have it. Where training has a finite set of levels,
+    ``train_solve_rate`` is the mean over the first of them, and ``generalization_gap`` by how much it is above
+    ``solve_rate``, both by member. Raises `UserError` for an unknown suite.
     """
     config = program.config
     columns: dict[str, list[dict[str, np.ndarray]]] = {}
@@ -53,11 +59,33 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
         for name, levels in columns.items()
     }
     by_entry = [[level["solve_rate"] for level in levels] for levels in columns.values()]
+    solve_rate = np.mean([rate for entry in by_entry for rate in entry], axis=0)
     row = {
         "suite": suite,
         "attempts": attempts,
-        "solve_rate": plain(np.mean([rate for entry in by_entry for rate in entry], axis=0)),
+        "solve_rate": plain(solve_rate),
         "solve_rate_of_entries": plain(np.mean([np.mean(entry, axis=0) for entry in by_entry], axis=0)),
         "entries": entries,
     }
+    train_rate = _solve_rate_of_training_levels(program, state, attempts)
+    if train_rate is not None:
+        row |= {"train_solve_rate": plain(train_rate), "generalization_gap": plain(train_rate - solve_rate)}
     return counters_row(counters) | row
+
+
+def scores_of(row: Row) -> np.ndarray:
+    """Return the solve rates of an evaluation as statistics take them: ``f64[S, entries]``."""
+    return np.stack([member_values(entry["solve_rate"]) for entry in row["entries"].values()], axis=1)
+
+
+def _solve_rate_of_training_levels(program: "Program", state: Any, attempts: int) -> np.ndarray | None:
+    """Return the mean solve rate on the first training levels, ``f32[S]``, or None if they are no finite set."""
+    training_levels = getattr(program, "training_levels", None)
+    levels = training_levels() if training_levels is not None else None
+    if levels is None:
+        return None
+    levels = jax.tree.map(lambda leaf: leaf[:MAX_TRAINING_LEVELS], levels)
+    names = ("training",) * len(jax.tree.leaves(levels)[0])
+    key = jax.random.fold_in(evaluation_key(program.config), _TRAINING_KEY_NUMBER)
+    results = program.evaluate(state, Suite("training", program.config.env, levels, names), key, attempts)
+    return np.asarray(results.solve_rate).mean(axis=1)

@@ -4,6 +4,7 @@ config.json         the config, its fingerprint, the versions of everything, the
 metrics.jsonl       one row a log boundary: counters and metrics; the same bytes in a resumed and in an unbroken run
 timing.jsonl        wall-clock and speed, kept apart because they are never the same twice
 evaluations.jsonl   one row an evaluation on the held-out suite
+evaluation/         what `minied eval` found, see `minied.run.reports`
 checkpoints/        see `minied.run.checkpoint`
 pictures/           see `minied.run.pictures`
 """

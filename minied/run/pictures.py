@@ -35,18 +35,18 @@ def draw_run(folder: RunFolder, program: Any, state: Any, suite: str, *, with_ag
     failures = []
     for name, draw in pictures.items():
         try:
-            _whole(folder.pictures / name, draw)
+            write_whole(folder.pictures / name, draw)
         except Exception as error:  # a world's own drawing code may raise anything, and the run matters more
             failures.append(f"{name} could not be drawn: {type(error).__name__}: {' '.join(str(error).split())}")
     return failures
 
 
-def _whole(path: Path, draw: Callable[[Path], None]) -> None:
-    """Draw beside ``path`` and put the picture in its place once it is whole."""
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file beside ``path`` and put it in its place once it is whole."""
     path.parent.mkdir(exist_ok=True)
     half_made = path.with_stem(f".{path.stem}.tmp")
     try:
-        draw(half_made)
+        write(half_made)
         half_made.replace(path)
     finally:
         half_made.unlink(missing_ok=True)
@@ -63,7 +63,7 @@ def draw_learning_curve(folder: RunFolder, path: Path) -> None:
         curves.append((label, metrics, lambda row, name=f"{source}/solve_rate": row["metrics"].get(name)))
     if evaluations:
         curves.append((f"held out: {evaluations[-1]['suite']}", evaluations, lambda row: row["solve_rate"]))
-    figure = _figure(11, 4)
+    figure = empty_figure(11, 4)
     axes = figure.subplots(1, 2, sharey=True)
     counters = (("env_steps", "environment steps"), ("student_updates", "student updates"))
     for axis, (counter, title) in zip(axes, counters, strict=True):
@@ -100,10 +100,15 @@ def _draw_proposals(program: Any, state: Any, path: Path) -> None:
     """Draw the levels that the teacher proposes most often, each once, with its share of `NUM_PROPOSALS` proposals."""
     space = program.config.env.level_space
     found: dict[bytes, list[Any]] = {}
-    for level in unstack(program.proposals(state, NUM_PROPOSALS)):
-        found.setdefault(b"".join(leaf.tobytes() for leaf in jax.tree.leaves(level)), []).append(level)
+    levels, notes = program.annotated_proposals(state, NUM_PROPOSALS)
+    for level, note in zip(unstack(levels), unstack(notes) or [{}] * NUM_PROPOSALS, strict=True):
+        found.setdefault(b"".join(leaf.tobytes() for leaf in jax.tree.leaves(level)), []).append((level, note))
     often = sorted(found.values(), key=len, reverse=True)[: GALLERY_SHAPE[0] * GALLERY_SHAPE[1]]
-    named = [(space, same[0], f"{len(same) / NUM_PROPOSALS:.1%} of proposals") for same in often]
+    named = [
+        (space, level, "\n".join([f"{len(same) / NUM_PROPOSALS:.1%} of proposals", *_features(note)]))
+        for same in often
+        for level, note in same[:1]
+    ]
     draw_gallery(named, path, columns=GALLERY_SHAPE[1])
 
 
@@ -111,7 +116,7 @@ def draw_gallery(levels: Sequence[tuple[LevelSpace, Any, str]], path: Path, colu
     """Draw levels side by side, each ``(its level space, level, name)``, with their features in small print."""
     columns = max(1, min(columns, len(levels)))
     rows = -(-len(levels) // columns)
-    figure = _figure(1.9 * columns, 2.7 * rows)
+    figure = empty_figure(1.9 * columns, 2.7 * rows)
     axes = np.asarray(figure.subplots(rows, columns, squeeze=False)).reshape(-1)
     for axis in axes:
         axis.set_axis_off()
@@ -131,7 +136,8 @@ def _features(description: dict[str, Any]) -> list[str]:
 
 def unstack(levels: Any) -> list[Any]:
     """Return the levels of a batch ``[L, ...]`` one by one."""
-    count = len(jax.tree.leaves(levels)[0])
+    leaves = jax.tree.leaves(levels)
+    count = len(leaves[0]) if leaves else 0
     return [jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], levels) for i in range(count)]
 
 
@@ -185,7 +191,7 @@ def write_animation(episodes: Sequence[tuple[str, Sequence[np.ndarray]]], path: 
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
 
 
-def _figure(width: float, height: float) -> Any:
+def empty_figure(width: float, height: float) -> Any:
     """Return an empty figure, drawn by Agg whatever the machine's settings and without touching pyplot's state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

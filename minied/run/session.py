@@ -168,7 +168,8 @@ class _Session:
         finished = self.program.is_finished(state)
         if self.counters["iterations"]:
             what = "finished already" if finished else "going on"
-            self.reporter.note(f"{what}, at {self.updates} of {self.config.updates} updates")
+            budget = f", {self.counters['env_steps']} of {self.config.env_steps} steps" if self.config.env_steps else ""
+            self.reporter.note(f"{what}, at {self.updates} of {self.config.updates} updates{budget}")
         if self.config.num_steps < self.config.env.max_steps:
             self.reporter.warn(
                 f"num_steps is {self.config.num_steps}, less than the world's max_steps = {self.config.env.max_steps}:"
@@ -223,14 +224,17 @@ class _Session:
 
     def _progress(self, row: dict[str, Any]) -> Progress:
         known = self._trained_seconds > 0
+        total, steps = self.config.updates, self.counters["env_steps"]
+        if self.config.env_steps and self.updates:  # the run ends by whichever comes first
+            total = min(total, max(self.updates, round(self.updates * self.config.env_steps / steps)))
         rate = self._trained_updates / self._trained_seconds if known else 0.0
         rates = [member_mean(row["metrics"].get(f"{source}/solve_rate")) for source in ("replay", "new")]
         return Progress(
             updates=self.updates,
-            total=self.config.updates,
+            total=total,
             steps_per_second=self._trained_steps / self._trained_seconds if known else math.nan,
             solve_rate=next((rate for rate in rates if not math.isnan(rate)), math.nan),
-            seconds_left=(self.config.updates - self.updates) / rate if rate else math.nan,
+            seconds_left=(total - self.updates) / rate if rate else math.nan,
         )
 
     def _evaluate(self, state: Any) -> None:

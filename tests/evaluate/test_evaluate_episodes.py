@@ -1,5 +1,6 @@
 """Evaluation: exact results of known policies, and nothing but the first episode of each row."""
 
+import dataclasses
 import functools
 
 import jax
@@ -19,6 +20,7 @@ from toy_worlds import (
 )
 
 from minied.env import with_agent_axis
+from minied.errors import UserError
 from minied.evaluate.episodes import evaluate_levels
 from minied.levels.space import Suite
 from minied.students.networks.config import NetworkConfig
@@ -87,6 +89,9 @@ def test_only_the_first_episode_counts_while_other_rows_still_play_on():
     results = _evaluate(jax.random.key(0), first_only(1), (), corridor(100, 90), starts(2, 80), 1)
     np.testing.assert_array_equal(results.solve_rate, [1, 1])
     np.testing.assert_array_equal(results.mean_length, [2, 80])
+    results = _evaluate(jax.random.key(0), first_only(1), (), corridor(100, 90), starts(80, 2), 1)
+    np.testing.assert_array_equal(results.solve_rate, [1, 1])
+    np.testing.assert_array_equal(results.mean_length, [80, 2])
 
 
 def test_short_episodes_are_not_counted_more_often_than_long_ones():
@@ -132,6 +137,100 @@ def test_several_agents_share_their_episode_and_returns_are_averaged():
     chase = _evaluate(jax.random.key(0), student, (), Meeting(chase=True), levels, 2)
     np.testing.assert_array_equal(chase.mean_return, [0, 0])  # 1 − 1
     np.testing.assert_array_equal(chase.solve_rate, [0, 0])
+
+
+# -- more rows than places ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("places", [1, 5, 11, 12])
+def test_rows_that_wait_for_a_place_are_played_once_each(places):
+    # 12 rows of very different lengths, in whatever number of places
+    levels = starts(1, 40, 3, 90, 95, 33)
+    results = _evaluate_in_places(places, always(1, 2), corridor(100, 90), levels, 2)
+    np.testing.assert_array_equal(results.solve_rate, [1, 1, 1, 1, 0, 1])
+    np.testing.assert_array_equal(results.mean_length, [1, 40, 3, 90, 90, 33])
+    np.testing.assert_array_equal(results.mean_return, [1, 1, 1, 1, 0, 1])
+
+
+@pytest.mark.parametrize("places", [1, 3])
+def test_a_row_that_takes_a_place_starts_with_an_empty_memory(places):
+    # the policy counts its episodes: what the place saw before its row came must not be among them
+    results = _evaluate_in_places(places, first_only(1), corridor(5, 4), starts(1, 3, 4, 2, 4), 1)
+    np.testing.assert_array_equal(results.solve_rate, [1, 1, 1, 1, 1])
+    np.testing.assert_array_equal(results.mean_length, [1, 3, 4, 2, 4])
+
+
+def test_memories_of_several_agents_are_emptied_too():
+    def policy(
+        observation, memory
+    ):  # agent 0 goes right; so does agent 1, but in the first episode of its memory it stays
+        action = jnp.where((observation["role"] == 0) | (memory[1] != 1), 2, 0)
+        return jnp.where(jnp.arange(3)[None] == action[:, None], 0.0, -jnp.inf)
+
+    student = WrittenStudent(policy, lambda observation, memory: jnp.zeros((memory[0].shape[0], 1)))
+    levels = MeetingLevel(jnp.asarray([[0, 2], [4, 2], [1, 2], [3, 4], [0, 4]], jnp.int32))
+    # the second level is never solved and takes two pieces, while the place beside it changes its row
+    results = _evaluate_in_places(2, student, Meeting(max_steps=40), levels, 1)
+    np.testing.assert_array_equal(results.solve_rate, [1, 0, 1, 1, 1])
+    np.testing.assert_array_equal(results.mean_length, [2, 40, 1, 1, 4])
+
+
+def test_waiting_rows_draw_random_numbers_of_their_own():
+    # 400 rows in 16 places, states with typed keys: each coin is its own, and the lengths do not choose among the rows
+    env = with_agent_axis(Lottery(max_steps=70))
+    results = _evaluate_in_places(16, always(0, 2), env, jnp.zeros(400), 1)
+    solved = np.asarray(results.solve_rate)
+    assert abs(solved.mean() - 0.5) < 0.125  # σ = .025
+    np.testing.assert_array_equal(results.mean_length, np.where(solved == 1, 1, 70))
+    waves = solved.reshape(25, 16)
+    assert len(np.unique(waves, axis=0)) > 20  # a repeated key would repeat a wave
+    assert np.ptp(waves.mean(axis=0)) < 0.8
+
+
+def test_members_play_as_if_alone_however_long_the_others_take():
+    env, levels = corridor(60, 50), starts(5, 50, 8, 20, 31, 33)
+
+    def tilted():  # the parameters are the logit of walking on
+        class Student(WrittenStudent):
+            def apply(self, parameters, carry, observation, reset):
+                carry, _, values = super().apply(parameters, carry, observation, reset)
+                logits = jnp.broadcast_to(jnp.stack([0.0 * parameters, parameters]), (*reset.shape, 2))
+                return carry, logits, values
+
+        written = always(0, 2)
+        return Student(written.policy, written.value)
+
+    student = tilted()
+    play = jax.jit(lambda p: evaluate_levels(jax.random.key(0), student, p, env, levels, 2, 4))
+    parameters = jnp.asarray([0.5, 3.0, 90.0])
+    together = jax.vmap(play)(parameters)
+    for member in range(3):
+        alone = play(parameters[member])
+        jax.tree.map(lambda a, b, m=member: np.testing.assert_array_equal(a[m], b), together, alone)
+    np.testing.assert_array_equal(together.mean_length[2], [5, 50, 8, 20, 31, 33])
+
+
+def test_a_world_that_overruns_its_horizon_is_given_up_unsolved():
+    @dataclasses.dataclass(frozen=True)
+    class Endless(Corridor):
+        def step(self, key, state, action, level):
+            observation, state, reward, terminated, truncated, info = super().step(key, state, action, level)
+            return observation, state, reward, terminated, truncated & False, info
+
+    env = with_agent_axis(Endless(length=9, max_steps=40))
+    results = _evaluate_in_places(2, always(0, 2), env, starts(3, 4, 5), 1)
+    np.testing.assert_array_equal(results.solve_rate, [0, 0, 0])
+    np.testing.assert_array_equal(results.mean_length, [0, 0, 0])
+
+
+@pytest.mark.parametrize("options", [{"attempts": 0}, {"attempts": 1, "rows_at_once": 0}])
+def test_impossible_numbers_are_refused(options):
+    with pytest.raises(UserError, match="allowed: at least 1"):
+        evaluate_levels(jax.random.key(0), always(1, 2), (), corridor(), starts(1), **options)
+
+
+def _evaluate_in_places(places, student, env, levels, attempts):
+    return jax.jit(lambda key: evaluate_levels(key, student, (), env, levels, attempts, places))(jax.random.key(0))
 
 
 def test_program_evaluates_every_member_on_a_suite_of_another_horizon():
