@@ -14,12 +14,38 @@ from minied.errors import UserError, unknown_name
 
 TEACHERS = {
     "domain_randomization": "minied.teachers.domain_randomization:DomainRandomization",
+    "accel": "minied.teachers.accel:Accel",
+    "fixed_curriculum": "minied.teachers.fixed_curriculum:FixedCurriculum",
+    "learned_mixture": "minied.teachers.mixture:LearnedMixture",
+    "map_elites": "minied.teachers.map_elites:MapElites",
+    "ncc": "minied.teachers.ncc:NCC",
+    "parallel_accel": "minied.teachers.accel:ParallelAccel",
+    "parallel_plr": "minied.teachers.prioritized_level_replay:ParallelPrioritizedLevelReplay",
     "plr": "minied.teachers.prioritized_level_replay:PrioritizedLevelReplay",
     "robust_plr": "minied.teachers.prioritized_level_replay:RobustPrioritizedLevelReplay",
+    "sfl": "minied.teachers.sampling_for_learnability:SamplingForLearnability",
+    "uniform_replay": "minied.teachers.prioritized_level_replay:UniformReplay",
 }
 SCORES = {
     "max_mc": "minied.scores.max_mc:max_mc",
     "positive_value_loss": "minied.scores.positive_value_loss:positive_value_loss",
+    "l1_value_loss": "minied.scores.value_errors:l1_value_loss",
+    "signed_gae": "minied.scores.value_errors:signed_gae",
+    "one_step_td": "minied.scores.value_errors:one_step_td",
+    "negative_advantage_if_solved": "minied.scores.negative_advantage_if_solved:negative_advantage_if_solved",
+    "entropy": "minied.scores.uncertainty:entropy",
+    "least_confidence": "minied.scores.uncertainty:least_confidence",
+    "min_margin": "minied.scores.uncertainty:min_margin",
+    "value_disagreement": "minied.scores.disagreement:value_disagreement",
+    "policy_disagreement": "minied.scores.disagreement:policy_disagreement",
+    "learnability": "minied.scores.learnability:learnability",
+    "generalized_learnability": "minied.scores.learnability:generalized_learnability",
+    "return_variance": "minied.scores.learnability:return_variance",
+    "mean_return": "minied.scores.returns:mean_return",
+    "negative_return": "minied.scores.returns:negative_return",
+    "exact_regret": "minied.scores.returns:exact_regret",
+    "novelty": "minied.scores.novelty:novelty",
+    "parameter_change": "minied.scores.parameter_change:parameter_change",
 }
 
 

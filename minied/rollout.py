@@ -15,6 +15,8 @@ from minied.episodes import EpisodeSummary, RunningEpisode, summarise
 from minied.students import distributions
 from minied.students.base import Parameters, Student
 
+UNKEPT: Any = None  # stands for what a rollout was not asked to record
+
 
 class Rollout(struct.PyTreeNode):
     """What happened, time first."""
@@ -30,6 +32,8 @@ class Rollout(struct.PyTreeNode):
     bootstrap_values: jax.Array  # f32[T, B, N], see `generalized_advantages`
     returns: jax.Array  # f32[T, B, N], of the episode so far, step t included
     lengths: jax.Array  # i32[T, B], likewise
+    log_policy: jax.Array = UNKEPT  # f32[T, B, N, A], log-probabilities of all actions; if asked for
+    policy_ensemble: jax.Array = UNKEPT  # f32[T, B, N, P, A], likewise of every policy head; if asked for
 
     @property
     def ended(self) -> jax.Array:
@@ -73,6 +77,7 @@ def collect(
     num_steps: int,
     *,
     bootstrap_truncated: bool = False,
+    keep: frozenset[str] = frozenset(),
 ) -> tuple[RolloutState, Rollout]:
     """Play ``num_steps`` steps in each environment from ``state``. Consumes ``key``.
 
@@ -86,6 +91,7 @@ def collect(
         num_steps: ``T``.
         bootstrap_truncated: also evaluate the observation at which a time-out cut an episode off (one more pass of the
             network a step); otherwise ``bootstrap_values`` are 0.
+        keep: which of ``log_policy`` and ``policy_ensemble`` to record, for scores that ask for them.
     """
     num_levels = state.resets.shape[0]
     action_key, env_key = jax.random.split(key)
@@ -99,6 +105,9 @@ def collect(
         after, env_states, rewards, terminated, truncated, _ = jax.vmap(env.step)(
             keys[:, 0], state.env_states, actions, levels
         )
+        ensemble = UNKEPT
+        if "policy_ensemble" in keep:
+            ensemble = policies(student, parameters, state.carry, state.observations, state.resets)
         bootstrap = jnp.zeros_like(rewards)
         if bootstrap_truncated:
             _, _, final_values = act(student, parameters, carry, after, jnp.zeros_like(truncated))
@@ -117,6 +126,8 @@ def collect(
             bootstrap_values=bootstrap,
             returns=running.episode_return,
             lengths=running.length,
+            log_policy=jax.nn.log_softmax(logits) if "log_policy" in keep else UNKEPT,
+            policy_ensemble=ensemble,
         )
         first = jax.vmap(env.reset)(keys[:, 1], levels)
         observations, env_states = jax.tree.map(lambda new, old: _where(ended, new, old), first, (after, env_states))
@@ -132,11 +143,26 @@ def act(
     student: Student, parameters: Parameters, carry: Any, observations: Any, resets: jax.Array
 ) -> tuple[Any, jax.Array, jax.Array]:
     """Return ``(carry, logits f32[B, N, A], values f32[B, N, K])`` for one step's observations ``[B, N, ...]``."""
+    rows, resets, shape = _rows(observations, resets)
+    carry, logits, values = student.apply(parameters, carry, rows, resets)
+    return carry, logits[0].reshape(*shape, -1), values[0].reshape(*shape, -1)
+
+
+def policies(student: Student, parameters: Parameters, carry: Any, observations: Any, resets: jax.Array) -> jax.Array:
+    """Return the log-probabilities that each policy of a student gives one step's actions, ``f32[B, N, P, A]``.
+
+    The arithmetic is that of `act` on the same arguments, which the compiler does once for both.
+    """
+    rows, resets, shape = _rows(observations, resets)
+    logits = student.policies(parameters, carry, rows, resets)
+    return jax.nn.log_softmax(logits[0]).reshape(*shape, *logits.shape[2:])
+
+
+def _rows(observations: Any, resets: jax.Array) -> tuple[Any, jax.Array, tuple[int, int]]:
+    """Return observations ``[B, N, ...]`` as one step of rows ``[1, M, ...]``, resets ``[1, M]``, and ``(B, N)``."""
     num_levels, num_agents = jax.tree.leaves(observations)[0].shape[:2]
     rows = jax.tree.map(lambda leaf: leaf.reshape(1, num_levels * num_agents, *leaf.shape[2:]), observations)
-    carry, logits, values = student.apply(parameters, carry, rows, jnp.repeat(resets, num_agents)[None])
-    shape = (num_levels, num_agents, -1)
-    return carry, logits[0].reshape(shape), values[0].reshape(shape)
+    return rows, jnp.repeat(resets, num_agents)[None], (num_levels, num_agents)
 
 
 def last_values(student: Student, parameters: Parameters, state: RolloutState) -> jax.Array:

@@ -37,7 +37,9 @@ def test_leaves_are_the_float_fields_and_nothing_else():
         "adam_epsilon",
     }  # fmt: skip
     plr = {str(path[-1])[1:] for path, _ in jax.tree_util.tree_leaves_with_path(PrioritizedLevelReplay())}
-    assert plr == {"replay_probability", "minimum_fill", "temperature", "staleness_coefficient"}
+    assert plr == {
+        "replay_probability", "minimum_fill", "temperature", "staleness_coefficient", "score_smoothing", "score_max_share",
+    }  # fmt: skip
 
 
 def test_static_fields_are_part_of_the_tree_and_floats_are_not():

@@ -1,7 +1,8 @@
 """Worlds and students small enough to know everything about.
 
-Worlds: a corridor for one agent (plain, with a written agent axis, and one that counts its traces), a meeting for two,
-a script whose level says every reward and how the episode ends, and one whose episodes differ by their key alone.
+Worlds: a corridor for one agent (plain, with a written agent axis, one that counts its traces, and one whose levels can be
+edited, read and written), a meeting for two, a script whose level says every reward and how the episode ends, and one
+whose episodes differ by their key alone.
 Students: policies written down as functions, with a memory that can be read.
 """
 
@@ -16,10 +17,11 @@ import jax.numpy as jnp
 from flax import struct
 
 from minied.env import Environment
-from minied.levels.space import LevelSpace
+from minied.errors import UserError
+from minied.levels.space import LevelSpace, Suite
 from minied.scores import score
 from minied.spaces import Box, Dict, Discrete
-from minied.teachers.base import propose_new
+from minied.teachers.base import NEW, Plan, propose_new
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.teachers.prioritized_level_replay import RobustPrioritizedLevelReplay
 
@@ -81,6 +83,52 @@ class Corridor(Environment):
 
     def _observe(self, state):
         return {"distance": state.distance if self.reveals_distance else jnp.zeros_like(state.distance)}
+
+
+@dataclasses.dataclass(frozen=True)
+class EditableCorridorLevels(CorridorLevels):
+    """Corridors that can do all that a teacher may ask for. A level is drawn as ``S..G``: the start, and the goal."""
+
+    def mutate(self, key, level):
+        """Move the start one cell, never none; the last cell is next to the first."""
+        step = jnp.where(jax.random.bernoulli(key), 1, -1)
+        return CorridorLevel((level.start - 1 + step) % self.length + 1)
+
+    def to_text(self, level):
+        return "S" + "." * (int(level.start) - 1) + "G"
+
+    def from_text(self, text):
+        distance = len(text) - 1
+        if text != "S" + "." * (distance - 1) + "G" or not 1 <= distance <= self.length:
+            raise UserError(f"line 1 is {text!r}; allowed: S, at most {self.length - 1} dots, G")
+        return CorridorLevel(jnp.int32(distance))
+
+    @property
+    def suites(self):
+        return {
+            "ends": "The nearest and the farthest start.",
+            "long": "Corridors of another kind.",
+            "huge": "Corridors twice as long.",
+        }
+
+    def suite(self, name):
+        if name == "ends":
+            levels = CorridorLevel(jnp.asarray([1, self.length], jnp.int32))
+            return (Suite("ends", Corridor(self.length, self.max_steps), levels, ("near", "far")),)
+        if name == "huge":  # levels of the same shape that do not fit, as those of a packed maze of another size are
+            env = EditableCorridor(2 * self.length, self.max_steps)
+            return (Suite("huge", env, CorridorLevel(jnp.asarray([2 * self.length], jnp.int32)), ("huge",)),)
+        if name == "long":  # levels of another shape, as those of a maze of another size are
+            levels = CorridorLevel(jnp.ones((2, 3), jnp.int32))
+            return (Suite("long", Corridor(self.length, self.max_steps), levels, ("one", "two")),)
+        return super().suite(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class EditableCorridor(Corridor):
+    @property
+    def level_space(self):
+        return EditableCorridorLevels(self.length, self.max_steps)
 
 
 class MeetingLevel(struct.PyTreeNode):
@@ -385,9 +433,9 @@ def undeclared_score(signals):
     return signals.max_return
 
 
-@score(needs=("value_ensemble",))
+@score(needs=("value_ensemble", "ended"))
 def ensemble_score(signals):
-    return signals.mean_over_episodes(signals.values.std(axis=-1))
+    return signals.over_episodes(signals.value_ensemble.std(axis=-1))
 
 
 @score(needs=("rewards",))
@@ -395,7 +443,13 @@ def nan_score(signals):
     return jnp.full((), jnp.nan)
 
 
-def no_probe(key, levels):
+@score(needs=("rewards",))
+def wide_score(signals):
+    """Returns one number a step, where one a level is asked for."""
+    return signals.rewards[:, 0]
+
+
+def no_probe(key, levels, num_rollouts=1):
     raise AssertionError("this teacher looks at no student before it proposes")
 
 
@@ -403,7 +457,7 @@ class ProbingTeacher(DomainRandomization):
     """Proposes the one of two batches on which the present student finished the shorter episodes; for the accounts."""
 
     def plan(self, key, schedule, num_levels):
-        return super().plan(key, schedule, num_levels).replace(probes=2)
+        return Plan.of(NEW, train=True, new_batches=1, rollouts=1 + 2)
 
     def propose(self, key, state, plan, space, num_levels, probe):
         keys = jax.random.split(key, 4)
@@ -411,4 +465,4 @@ class ProbingTeacher(DomainRandomization):
         lengths = [
             probe(k, p.levels).episodes.mean_length.mean() for k, p in zip(keys[2:], (first, second), strict=True)
         ]
-        return jax.tree.map(lambda a, b: jnp.where(lengths[0] <= lengths[1], a, b), first, second)
+        return state, jax.tree.map(lambda a, b: jnp.where(lengths[0] <= lengths[1], a, b), first, second)

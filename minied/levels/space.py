@@ -50,7 +50,10 @@ class LevelSpace(abc.ABC, Generic[LevelT]):
         raise self._lacks("mutate")
 
     def optimal_return(self, level: LevelT) -> jax.Array:
-        """Return the highest undiscounted return that any policy can have on ``level``, ``f32[]``."""
+        """Return the highest undiscounted return that any policy can have on ``level``, ``f32[]``.
+
+        With several agents, of the mean over agents.
+        """
         raise self._lacks("optimal_return")
 
     @property

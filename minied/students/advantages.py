@@ -34,8 +34,7 @@ def generalized_advantages(
     """
     chex.assert_equal_shape([rewards, values, ended, bootstrap_values])
     goes_on = 1.0 - ended.astype(jnp.float32)
-    next_values = jnp.append(values[1:], last_value) * goes_on + bootstrap_values
-    deltas = rewards + discount * next_values - values
+    deltas = temporal_differences(rewards, values, last_value, ended, bootstrap_values, discount)
 
     def backward(advantage: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         delta, continues = step
@@ -44,3 +43,17 @@ def generalized_advantages(
 
     _, advantages = jax.lax.scan(backward, jnp.zeros_like(last_value), (deltas, goes_on), reverse=True)
     return advantages
+
+
+def temporal_differences(
+    rewards: jax.Array,
+    values: jax.Array,
+    last_value: jax.Array,
+    ended: jax.Array,
+    bootstrap_values: jax.Array,
+    discount: jax.Array | float,
+) -> jax.Array:
+    """Return δ, ``f32[T]``, of one stream of experience; arguments as of `generalized_advantages`."""
+    goes_on = 1.0 - ended.astype(jnp.float32)
+    next_values = jnp.append(values[1:], last_value) * goes_on + bootstrap_values
+    return rewards + discount * next_values - values

@@ -1,6 +1,6 @@
 """The contract of a student: a policy and values behind three pure functions. The learner and the rollout know no more.
 
-Letters: ``T`` steps, ``M`` rows (environments × agents), ``A`` actions, ``K`` value heads.
+Letters: ``T`` steps, ``M`` rows (environments × agents), ``A`` actions, ``K`` value heads, ``P`` policy heads.
 """
 
 from typing import Any, Protocol
@@ -34,6 +34,13 @@ class Student(Protocol):
             reset: ``bool[T, M]``, whether step t is the first of an episode; the memory is emptied before it.
 
         Returns:
-            ``(carry, logits f32[T, M, A], values f32[T, M, K])``.
+            ``(carry, logits f32[T, M, A], values f32[T, M, K])``; the logits are those of the policy that acts.
+        """
+        ...
+
+    def policies(self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array) -> jax.Array:
+        """Return what every policy of an ensemble says, logits ``f32[T, M, P, A]``; arguments as of `apply`.
+
+        Asked for only by scores that read policies; a student with one policy has ``P = 1``.
         """
         ...

@@ -25,7 +25,8 @@ class PPOConfig(Hyperparameters):
     learning_rate: float = 1e-4
     """Step size of Adam at the start."""
     anneal: Anneal = "constant"
-    """Schedule of the learning rate over the run's student updates; `linear` ends at 0."""
+    """Schedule of the learning rate over the run, in student updates, or in environment steps where they end it; `linear`
+    ends at 0."""
     num_epochs: int = 5
     """Passes over the batch in one student update."""
     num_minibatches: int = 1
@@ -90,10 +91,10 @@ def init_student(key: jax.Array, student: Student, config: PPOConfig) -> Student
     return StudentState(parameters, _optimizer(config).init(parameters))
 
 
-def learning_rate(config: PPOConfig, student_updates: jax.Array, total_updates: jax.Array) -> jax.Array:
-    """Return the rate of the coming update, ``f32[]``. Counted in student updates: `linear` reaches 0 at the run's end."""
+def learning_rate(config: PPOConfig, progress: jax.Array) -> jax.Array:
+    """Return the rate of the coming update, ``f32[]``; ``progress`` ``f32[]`` is 1 at the run's end, where `linear` is 0."""
     if config.anneal == "linear":
-        return config.learning_rate * (1.0 - student_updates / total_updates)
+        return config.learning_rate * (1.0 - progress)
     return jnp.asarray(config.learning_rate, jnp.float32)
 
 
@@ -137,6 +138,37 @@ def update(
     # On the first minibatch the parameters are those that acted: any ratio other than 1 means that memories, resets or
     # observations of the update are not aligned with those of the rollout.
     return state, means | {"first_ratio_error": first_ratio_error, "learning_rate": rate}
+
+
+def parameter_changes(student: Student, parameters: Parameters, batch: Batch, num_levels: int) -> jax.Array:
+    """Return how much learning from each level alone would move the student, ``f32[num_levels]``.
+
+    ``‖∇_θ mean_t[A_t log π_θ(a_t | o_t)]‖²``, over all parameters: the squared length of one step of gradient ascent of unit
+    rate on the policy objective of PPO, at the parameters that acted, where the ratio is 1 and nothing is clipped. The
+    advantages are not normalised, so that levels compare. PACE (Yuan et al. 2026, arXiv 2605.01358) takes the change that
+    training itself made; Adam, clipping and the other levels of the batch are left out here.
+
+    Args:
+        student: the network.
+        parameters: that acted.
+        batch: rows ``M = num_levels · N``, level-major.
+        num_levels: B.
+    """
+
+    def objective(parameters: Parameters, level: Batch) -> jax.Array:
+        _, logits, _ = student.apply(parameters, level.carry, level.observations, level.resets)
+        return (level.advantages * distributions.log_probability(logits, level.actions)).mean()
+
+    def squared_norm(level: Batch) -> jax.Array:
+        gradient = jax.grad(objective)(parameters, level)
+        return sum((jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)), start=jnp.zeros(()))
+
+    timed, carry = batch.replace(carry=()), batch.carry
+    by_level = jax.tree.map(
+        lambda leaf: jnp.moveaxis(leaf.reshape(leaf.shape[0], num_levels, -1, *leaf.shape[2:]), 1, 0), timed
+    )
+    carry = jax.tree.map(lambda leaf: leaf.reshape(num_levels, -1, *leaf.shape[1:]), carry)
+    return jax.vmap(squared_norm)(by_level.replace(carry=carry))
 
 
 def _loss(

@@ -1,16 +1,18 @@
 """The contract of a teacher, and what passes between it and the loop.
 
-Letters: ``B`` levels in a batch, one environment a level. One iteration of the loop is
+Letters: ``B`` levels in a batch, one environment a level; ``R`` levels in a proposal, one to three times ``B``. One
+iteration of the loop is
 
-    plan      = teacher.plan(key, schedule, B)                          shared by all members, scalar
-    proposal  = teacher.propose(key, state, plan, space, B, probe)      levels [B] of one member
-    outcome   = what the students did on them
-    state     = teacher.observe(state, plan, proposal, outcome, space)
+    plan            = teacher.plan(key, schedule, B)                          shared by all members, scalar
+    state, proposal = teacher.propose(key, state, plan, space, B, probe)      levels [R] of one member
+    outcome         = what the students did on them; if plan.train they learn, from the first B of them
+    state           = teacher.observe(state, plan, proposal, outcome, space)
 
 A plan depends on nothing of a member's own, so that its branches stay real branches when members are vmapped.
 """
 
 import abc
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import jax
@@ -18,8 +20,13 @@ import jax.numpy as jnp
 from flax import struct
 
 from minied.hyperparameters import Hyperparameters
+from minied.levels.buffer import Ancestry
 from minied.levels.space import LevelSpace
 from minied.scores.base import EpisodeSummary, Signals
+
+NEW, REPLAY, MUTATED, GIVEN = range(4)
+SOURCES = ("new", "replay", "mutated", "given")
+"""Where a level comes from: the generator, a buffer, an edit of a buffer's level, or the user. Metrics are kept apart."""
 
 
 class Schedule(struct.PyTreeNode):
@@ -28,68 +35,103 @@ class Schedule(struct.PyTreeNode):
     key: jax.Array  # key[], from `schedule_seed`, never from a member's seed
     iterations: jax.Array  # i32[], plans made so far
     student_updates: jax.Array  # i32[], iterations in which the students learnt
-    new_batches: jax.Array  # i32[], batches of levels that were generated and scored
-    replay_batches: jax.Array  # i32[], batches of levels that were replayed
+    new_batches: jax.Array  # i32[], batches of B levels of the generator that were offered and scored
     rollouts: jax.Array  # i32[], batches of B × num_steps environment steps simulated, learning or not
+    last_kind: jax.Array  # i32[], `Plan.kind` of the last iteration
 
     @classmethod
     def start(cls, key: jax.Array) -> "Schedule":
         """Return the schedule of a run that has not begun."""
         zero = jnp.zeros((), jnp.int32)
-        return cls(key, zero, zero, zero, zero, zero)
+        return cls(key, zero, zero, zero, zero, zero + NEW)
 
     def after(self, plan: "Plan") -> "Schedule":
         """Return the schedule after an iteration that followed ``plan``."""
         return self.replace(
             iterations=self.iterations + 1,
             student_updates=self.student_updates + plan.train,
-            new_batches=self.new_batches + ~plan.replay,
-            replay_batches=self.replay_batches + plan.replay,
-            rollouts=self.rollouts + 1 + plan.probes,
+            new_batches=self.new_batches + plan.new_batches,
+            rollouts=self.rollouts + plan.rollouts,
+            last_kind=plan.kind,
         )
 
 
 class Plan(struct.PyTreeNode):
     """What this iteration does, for all members alike."""
 
-    replay: jax.Array  # bool[], take levels from the buffer rather than new ones
-    train: jax.Array  # bool[], the students learn from this batch
-    probes: jax.Array | int = (
-        0  # i32[], calls of `probe` that the proposal will make, each of B levels; for the accounts
-    )
+    kind: jax.Array  # i32[], one of NEW, REPLAY, MUTATED, GIVEN: what the iteration is about
+    train: jax.Array  # bool[], the students learn from the first B levels
+    new_batches: jax.Array  # i32[], batches of B new levels among those that are scored
+    rollouts: jax.Array  # i32[], all batches of B × num_steps steps that the iteration simulates, those of `probe` too
+    refresh: jax.Array  # bool[], the teacher renews its levels by `probe` before it proposes
+
+    @classmethod
+    def of(
+        cls,
+        kind: jax.Array | int,
+        *,
+        train: jax.Array | bool,
+        new_batches: jax.Array | int,
+        rollouts: jax.Array | int = 1,
+        refresh: jax.Array | bool = False,
+    ) -> "Plan":
+        """Return the plan with Python numbers made arrays."""
+        number = jnp.int32
+        return cls(number(kind), jnp.bool_(train), number(new_batches), number(rollouts), jnp.bool_(refresh))
 
 
 class Proposal(struct.PyTreeNode):
     """The levels of one iteration of one member."""
 
-    levels: Any  # level pytree, [B, ...]
-    slots: jax.Array  # i32[B], where in the teacher's buffer each level came from, -1 for a new one
-    max_returns: jax.Array  # f32[B], highest return known on each level, -inf if none
+    levels: Any  # level pytree, [R, ...]
+    sources: jax.Array  # i32[R], one of NEW, REPLAY, MUTATED, GIVEN
+    slots: jax.Array  # i32[R], where in the teacher's buffer each level came from, -1 for one that is not from there
+    max_returns: jax.Array  # f32[R], highest return known on each level, -inf if none
+    ancestry: Ancestry  # [R], of mutated levels
 
 
 class Outcome(struct.PyTreeNode):
     """What the students did on the proposed levels."""
 
-    episodes: EpisodeSummary  # [B]
-    signals: Signals  # [B, ...]
+    episodes: EpisodeSummary  # [R]
+    signals: Signals  # [R, ...]
 
 
 class Probe(Protocol):
     """Plays levels with the present student, without learning."""
 
-    def __call__(self, key: jax.Array, levels: Any) -> Outcome:
-        """Return what the student does on ``levels``, ``[B, ...]``, in a rollout as long as the loop's. Consumes ``key``."""
+    def __call__(self, key: jax.Array, levels: Any, num_rollouts: int = 1) -> Outcome:
+        """Return what the student does on ``levels``, ``[n, ...]``, in ``num_rollouts × num_steps`` steps.
+
+        Consumes ``key``. Counts for ``n / B × num_rollouts`` of `Plan.rollouts`; ``n`` is a multiple of B.
+        """
         ...
 
 
 class Teacher(Hyperparameters):
     """A frozen config plus pure functions over a state pytree. Float fields are traced (see `Hyperparameters`)."""
 
-    def validate(self, space: LevelSpace, num_levels: int, num_value_heads: int) -> None:
-        """Raise `UserError` if this teacher cannot work on ``space`` with batches of ``num_levels``."""
+    @property
+    def num_batches(self) -> int:
+        """Batches of B levels in a proposal, all played in one rollout; the students learn from the first."""
+        return 1
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The signals that this teacher reads in an outcome, see `Signals`; no others are computed."""
+        return frozenset()
+
+    def validate(self, space: LevelSpace, num_levels: int, missing: Mapping[str, str]) -> None:
+        """Raise `UserError` if this teacher cannot work.
+
+        Args:
+            space: its levels.
+            num_levels: B.
+            missing: signals that the run cannot compute, each with what is lacking and how to mend it.
+        """
 
     @abc.abstractmethod
-    def init(self, key: jax.Array, space: LevelSpace) -> Any:
+    def init(self, key: jax.Array, space: LevelSpace, num_levels: int) -> Any:
         """Return the state before the first iteration. Consumes ``key``."""
 
     @abc.abstractmethod
@@ -99,10 +141,11 @@ class Teacher(Hyperparameters):
     @abc.abstractmethod
     def propose(
         self, key: jax.Array, state: Any, plan: Plan, space: LevelSpace, num_levels: int, probe: Probe
-    ) -> Proposal:
-        """Return the levels of the coming iteration, ``[num_levels]``. Consumes ``key``.
+    ) -> tuple[Any, Proposal]:
+        """Return the state, and the levels of the coming iteration, ``num_batches × num_levels``. Consumes ``key``.
 
-        A teacher that wants to see students on levels first calls ``probe``, and says how often in its `Plan`.
+        A teacher that wants to see students on levels first calls ``probe``, under ``plan.refresh``, and counts it in its
+        `Plan`.
         """
 
     @abc.abstractmethod
@@ -114,16 +157,45 @@ class Teacher(Hyperparameters):
         del state, space
         return {}
 
+    def notes(self, state: Any, proposal: Proposal) -> dict[str, jax.Array]:
+        """Return what is known of proposed levels, names and ``f32[R]``, or NaN; shown beside their pictures."""
+        del state, proposal
+        return {}
+
+    def broken_scores(self, state: Any) -> jax.Array:
+        """Return how many scores were ever no finite number though an episode finished, ``i32[]``. A run stops at one."""
+        del state
+        return jnp.int32(0)
+
 
 def sample_levels(key: jax.Array, space: LevelSpace, num_levels: int) -> Any:
     """Return ``num_levels`` independent levels of the generator, ``[num_levels, ...]``. Consumes ``key``."""
     return jax.vmap(space.sample)(jax.random.split(key, num_levels))
 
 
-def propose_new(key: jax.Array, space: LevelSpace, num_levels: int) -> Proposal:
-    """Return a batch of new levels as a proposal. Consumes ``key``."""
+def propose_levels(levels: Any, source: int) -> Proposal:
+    """Return a batch of levels ``[R, ...]`` of which nothing is known as a proposal."""
+    num_levels = jax.tree.leaves(levels)[0].shape[0]
     return Proposal(
-        levels=sample_levels(key, space, num_levels),
+        levels=levels,
+        sources=jnp.full(num_levels, source, jnp.int32),
         slots=jnp.full(num_levels, -1, jnp.int32),
         max_returns=jnp.full(num_levels, -jnp.inf),
+        ancestry=Ancestry.none(num_levels),
     )
+
+
+def propose_new(key: jax.Array, space: LevelSpace, num_levels: int) -> Proposal:
+    """Return a batch of new levels as a proposal. Consumes ``key``."""
+    return propose_levels(sample_levels(key, space, num_levels), NEW)
+
+
+def join(*proposals: Proposal) -> Proposal:
+    """Return proposals side by side as one."""
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *proposals)
+
+
+def choose(condition: jax.Array, first: Proposal, second: Proposal) -> Proposal:
+    """Return row by row the one of two proposals that ``condition`` ``bool[R]`` says."""
+    select = jax.vmap(jax.lax.select)
+    return jax.tree.map(lambda a, b: select(condition, a, b), first, second)

@@ -7,13 +7,23 @@ from typing import Any
 
 from minied.env import Environment
 from minied.errors import UserError
-from minied.registry import name_of
+from minied.levels.finite import FiniteLevelSpace
+from minied.levels.space import LevelSpace
+from minied.registry import load, name_of
+from minied.scores.base import validate_score
 from minied.students.networks.config import NetworkConfig
 from minied.students.ppo import PPOConfig
 from minied.teachers.base import Teacher
+from minied.train.missing import missing_signals
 
 FREE_WHEN_RESUMING = ("checkpoint_every", "keep_checkpoints")
 """Fields that a resumed run may change: they decide what is kept on disk, nothing that is computed."""
+
+
+_COUNTS = (
+    "updates", "num_envs", "num_steps", "num_train_levels", "train_levels_seed",
+    "log_every", "evaluate_every", "checkpoint_every", "attempts",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,10 +46,20 @@ class TrainConfig:
     """Seed of what all members share: when to replay and when to take new levels."""
     updates: int = 30_000
     """Length of the run in student updates."""
+    env_steps: int = 0
+    """Also end the run when this many environment steps were simulated, those for scoring included; 0: no such limit."""
     num_envs: int = 32
     """B, levels in a batch, one environment a level."""
     num_steps: int = 256
     """T, steps of a rollout. Episodes that do not end within it give no score."""
+    num_train_levels: int = 0
+    """Train on this many levels of the generator only, the same for all members (Procgen's protocol; evaluations then report
+    the generalisation gap); 0: on as many as it gives."""
+    train_levels_seed: int = 0
+    """Which levels those are."""
+    log_score_correlations: tuple[str, ...] = ()
+    """Scores whose rank correlation with exact regret over the levels of an iteration is logged, for worlds that know the
+    best return. The regret is that of a second play of the levels, which ``env_steps`` counts."""
     log_every: int = 10
     """Iterations between two rows of metrics; the compiled program runs this long without a pause."""
     evaluate_every: int = 200
@@ -56,11 +76,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         at_least = {"num_seeds": 1, "updates": 1, "num_envs": 1, "num_steps": 1, "log_every": 1, "attempts": 1}
         at_least |= {"evaluate_every": 0, "checkpoint_every": 0, "keep_checkpoints": 2}
-        at_least |= {"seed": 0, "schedule_seed": 0}
+        at_least |= {"seed": 0, "schedule_seed": 0, "env_steps": 0, "num_train_levels": 0, "train_levels_seed": 0}
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: at least {least}")
-        for name in ("updates", "num_envs", "num_steps", "log_every", "evaluate_every", "checkpoint_every", "attempts"):
+        for name in _COUNTS:
             if getattr(self, name) >= 2**31:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: less than 2147483648")
         if self.num_envs * self.num_steps >= 2**31:
@@ -78,10 +98,32 @@ class TrainConfig:
                 f"ppo.num_minibatches is {self.ppo.num_minibatches}, which does not divide num_envs = {self.num_envs};"
                 " allowed: a divisor of num_envs"
             )
-        space = self.env.level_space
+        space = self.level_space
         if self.suite and self.suite not in space.suites:
             space.suite(self.suite)
-        self.teacher.validate(space, self.num_envs, self.network.num_value_heads)
+        missing = missing_signals(self.network, space, type(self.env).__name__)
+        self.teacher.validate(space, self.num_envs, missing)
+        self._check_correlations(missing)
+
+    def _check_correlations(self, missing: dict[str, str]) -> None:
+        if self.log_score_correlations and "optimal_return" in missing:
+            raise UserError(f"log_score_correlations needs exact regret: {missing['optimal_return']}")
+        for name in self.log_score_correlations:
+            validate_score(load("score", name), name, missing)
+
+    @property
+    def level_space(self) -> LevelSpace:
+        """The levels that are trained on."""
+        space = self.env.level_space
+        return (
+            FiniteLevelSpace(space, self.num_train_levels, self.train_levels_seed) if self.num_train_levels else space
+        )
+
+    @property
+    def max_rollouts(self) -> int:
+        """Batches of num_envs × num_steps steps that `env_steps` allows."""
+        rollouts = -(-self.env_steps // (self.num_envs * self.num_steps)) if self.env_steps else 2**31 - 1
+        return min(rollouts, 2**31 - 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as plain nested data, the form of ``config.json`` and of presets."""

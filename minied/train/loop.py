@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from minied.teachers.base import Schedule
 from minied.train.setting import Setting
 from minied.train.state import Member, RunState, map_members
 from minied.train.update import Metrics, iterate
@@ -31,7 +32,7 @@ class RunningMean(struct.PyTreeNode):
 
 
 def advance(setting: Setting, state: RunState, until: jax.Array) -> tuple[RunState, Metrics]:
-    """Run iterations until there have been ``until``, or the students have had their updates.
+    """Run iterations until there have been ``until``, the run is finished, or a score or a parameter is no finite number.
 
     Args:
         setting: of the run; leaves shared by the members.
@@ -43,8 +44,9 @@ def advance(setting: Setting, state: RunState, until: jax.Array) -> tuple[RunSta
     """
 
     def unfinished(loop: tuple[RunState, dict[str, RunningMean]]) -> jax.Array:
-        schedule = loop[0].schedule
-        return (schedule.iterations < until) & (schedule.student_updates < setting.total_updates)
+        state = loop[0]
+        is_sound = (broken(setting, state) == 0) & ~has_diverged(state)
+        return (state.schedule.iterations < until) & ~is_finished(setting, state.schedule) & is_sound
 
     def body(loop: tuple[RunState, dict[str, RunningMean]]) -> tuple[RunState, dict[str, RunningMean]]:
         state, means = loop
@@ -58,10 +60,30 @@ def advance(setting: Setting, state: RunState, until: jax.Array) -> tuple[RunSta
     return state, {name: mean.result() for name, mean in means.items()}
 
 
+def is_finished(setting: Setting, schedule: Schedule) -> jax.Array:
+    """Return whether the students have had their updates, or the run its environment steps, ``bool[]``."""
+    return (schedule.student_updates >= setting.total_updates) | (schedule.rollouts >= setting.max_rollouts)
+
+
+def broken(setting: Setting, state: RunState) -> jax.Array:
+    """Return how many scores of all members were ever no finite number, ``i32[]``."""
+    num_members = state.members.key.shape[0]
+    return jnp.sum(jax.vmap(setting.teacher.broken_scores, axis_size=num_members)(state.members.teacher))
+
+
+def has_diverged(state: RunState) -> jax.Array:
+    """Return whether any parameter of any student is no finite number, ``bool[]``."""
+    leaves = jax.tree.leaves(state.members.student.parameters)
+    return ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
 def iterate_members(setting: Setting, state: RunState) -> tuple[RunState, Metrics]:
     """Return the run one iteration later: one plan for all members, drawn from the schedule's own key."""
     schedule = state.schedule
     plan = setting.teacher.plan(jax.random.fold_in(schedule.key, schedule.iterations), schedule, setting.num_levels)
+
+    if setting.correlations:  # every level is played once more, to know its regret
+        plan = plan.replace(rollouts=plan.rollouts + setting.teacher.num_batches)
 
     def one(member: Member) -> tuple[Member, Metrics]:
         return iterate(setting, schedule, plan, member)

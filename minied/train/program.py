@@ -18,15 +18,18 @@ import numpy as np
 
 from minied import rollout as rollouts
 from minied.env import Environment, with_agent_axis
+from minied.errors import UserError
 from minied.evaluate.episodes import LevelResults, evaluate_levels
+from minied.levels.finite import FiniteLevelSpace
 from minied.levels.space import Suite
 from minied.students.base import Student
 from minied.train.config import TrainConfig
-from minied.train.loop import advance
+from minied.train.loop import advance, broken, has_diverged, is_finished
 from minied.train.setting import Setting
 from minied.train.state import RunState, init_state, map_members
 from minied.train.update import probe_of
 
+MAX_TRAINING_LEVELS = 200
 _LOOK = 0x100C  # names the keys of looks at a run, apart from those that the run itself uses
 
 
@@ -56,11 +59,28 @@ class Program:
         """Run until there have been ``until`` iterations, or the run's updates are done.
 
         ``state`` is donated and must not be used again. Returns the new state, ready on the device, and the mean of each
-        metric over the iterations of this call, ``f32[S]``, NaN where it was never defined.
+        metric over the iterations of this call, ``f32[S]``, NaN where it was never defined. Raises `UserError` in the first
+        iteration whose score is no finite number on a level that has one to give, or whose student is not finite any more.
         """
         state, metrics = _advance(self._setting, state, jnp.int32(until))
         _wait_for(state)
+        self._refuse_broken(state)
         return state, jax.tree.map(np.asarray, metrics)
+
+    def _refuse_broken(self, state: RunState) -> None:
+        broken_scores, has_diverged = (int(each) for each in _broken(self._setting, state))
+        if not (broken_scores or has_diverged):
+            return
+        when = f"in iteration {self.counters(state)['iterations']}; what was saved before is kept"
+        if has_diverged:
+            raise UserError(
+                f"the student's parameters are not finite {when}; ppo.learning_rate is {self.config.ppo.learning_rate:g},"
+                " allowed here: probably less"
+            )
+        raise UserError(
+            f"teacher.score is {getattr(self.config.teacher, 'score', '')!r}, which gave NaN or infinity for {broken_scores}"
+            f" levels with finished episodes {when}; allowed: finite numbers"
+        )
 
     def counters(self, state: RunState) -> dict[str, int]:
         """Return exact counts for each member: iterations, student updates, training steps, environment steps.
@@ -78,18 +98,34 @@ class Program:
         }
 
     def is_finished(self, state: RunState) -> bool:
-        """Return whether the students have had their updates."""
-        return self.counters(state)["student_updates"] >= self.config.updates
+        """Return whether the students have had their updates, or the run its environment steps."""
+        return bool(is_finished(self._setting, state.schedule))
 
     def evaluate(self, state: RunState, suite: Suite, key: jax.Array, attempts: int) -> LevelResults:
         """Play a suite with every member. Consumes ``key``; leaves are NumPy ``f32[S, L]``."""
         results = _evaluate(
             self.student, with_agent_axis(suite.env), attempts, key, state.members.student.parameters, suite.levels
         )
+        while not results.solve_rate.is_ready():  # as in `_wait_for`: minutes may pass, and signals shall be heard
+            time.sleep(0.002)
         return jax.tree.map(np.asarray, results)
+
+    def training_levels(self) -> Any | None:
+        """Return levels of a run that trains on a finite set, NumPy leaves ``[n, ...]``, or None if it does not.
+
+        The first `MAX_TRAINING_LEVELS` of them, which are as good a sample as any.
+        """
+        space = self.config.level_space
+        if not isinstance(space, FiniteLevelSpace):
+            return None
+        return jax.tree.map(np.asarray, _first_levels(space, min(space.num_levels, MAX_TRAINING_LEVELS)))
 
     def proposals(self, state: RunState, num_levels: int) -> Any:
         """Return ``num_levels`` levels that the first member's teacher proposes now, NumPy leaves ``[num_levels, ...]``."""
+        return self.annotated_proposals(state, num_levels)[0]
+
+    def annotated_proposals(self, state: RunState, num_levels: int) -> tuple[Any, dict[str, np.ndarray]]:
+        """Return levels as `proposals` does, and what the teacher knows of each: names and ``f32[num_levels]``, or NaN."""
         return jax.tree.map(np.asarray, _proposals(self._setting, num_levels, state))
 
     def record_episode(
@@ -131,6 +167,16 @@ def _init(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> RunSt
     return init_state(setting, seeds, schedule_seed)
 
 
+@jax.jit
+def _broken(setting: Setting, state: RunState) -> tuple[jax.Array, jax.Array]:
+    return broken(setting, state), has_diverged(state)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _first_levels(space: FiniteLevelSpace, number: int) -> Any:
+    return jax.vmap(space.level)(jnp.arange(number, dtype=jnp.int32))
+
+
 @functools.partial(jax.jit, donate_argnums=1)
 def _advance(setting: Setting, state: RunState, until: jax.Array):
     return advance(setting, state, until)
@@ -142,11 +188,21 @@ def _evaluate(student: Student, env: Environment, attempts: int, key: jax.Array,
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _proposals(setting: Setting, num_levels: int, state: RunState) -> Any:
-    schedule = state.schedule
+def _proposals(setting: Setting, num_levels: int, run: RunState) -> tuple[Any, dict[str, jax.Array]]:
+    schedule = run.schedule
     key = jax.random.fold_in(jax.random.fold_in(schedule.key, schedule.iterations), _LOOK)
     plan_key, propose_key = jax.random.split(key)
-    plan = setting.teacher.plan(plan_key, schedule, setting.num_levels)
-    teacher = jax.tree.map(lambda leaf: leaf[0], state.members.teacher)
-    probe = probe_of(setting, jax.tree.map(lambda leaf: leaf[0], state.members.student.parameters))
-    return setting.teacher.propose(propose_key, teacher, plan, setting.space, num_levels, probe).levels
+    # A look must not cost what a refresh does.
+    plan = setting.teacher.plan(plan_key, schedule, setting.num_levels).replace(refresh=jnp.bool_(False))
+    teacher = jax.tree.map(lambda leaf: leaf[0], run.members.teacher)
+    probe = probe_of(setting, jax.tree.map(lambda leaf: leaf[0], run.members.student.parameters))
+
+    def batch(key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+        # As many as the run proposes at once: a refresh is traced with them, though it never runs here.
+        state, proposal = setting.teacher.propose(key, teacher, plan, setting.space, setting.num_levels, probe)
+        # Of a teacher that plays several batches at once, the first is the one that is learnt from.
+        found = (proposal.levels, setting.teacher.notes(state, proposal))
+        return jax.tree.map(lambda leaf: leaf[: setting.num_levels], found)
+
+    found = jax.lax.map(batch, jax.random.split(propose_key, -(-num_levels // setting.num_levels)))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_levels], found)

@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from minied import registry
 from minied.env import Environment, with_agent_axis
 from minied.levels.space import LevelSpace
+from minied.scores.base import needs_of
 from minied.students.base import Student
 from minied.students.networks.actor_critic import ActorCritic
 from minied.students.ppo import PPOConfig
@@ -19,11 +21,19 @@ class Setting(struct.PyTreeNode):
     teacher: Teacher
     ppo: PPOConfig
     total_updates: jax.Array  # i32[]
+    max_rollouts: jax.Array  # i32[], batches of steps after which no further iteration begins
     env: Environment = struct.field(pytree_node=False)  # with an agent axis
     space: LevelSpace = struct.field(pytree_node=False)
     student: Student = struct.field(pytree_node=False)
     num_levels: int = struct.field(pytree_node=False)
     num_steps: int = struct.field(pytree_node=False)
+    correlations: tuple[str, ...] = struct.field(pytree_node=False)  # names of scores to compare with exact regret
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The signals that something in this run reads."""
+        scores = [needs_of(registry.load("score", name)) for name in self.correlations]
+        return self.teacher.needs.union(*scores, {"optimal_return"} if scores else ())
 
     @classmethod
     def of(cls, config: TrainConfig) -> "Setting":
@@ -32,9 +42,11 @@ class Setting(struct.PyTreeNode):
             teacher=config.teacher.traced(),
             ppo=config.ppo.traced(),
             total_updates=jnp.int32(config.updates),
+            max_rollouts=jnp.int32(config.max_rollouts),
             env=with_agent_axis(config.env),
-            space=config.env.level_space,
+            space=config.level_space,
             student=ActorCritic.of(config.env, config.network),
             num_levels=config.num_envs,
             num_steps=config.num_steps,
+            correlations=config.log_score_correlations,
         )

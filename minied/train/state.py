@@ -53,7 +53,7 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
         return Member(
             key=run_key,
             student=init_student(student_key, setting.student, setting.ppo),
-            teacher=setting.teacher.init(teacher_key, setting.space),
+            teacher=setting.teacher.init(teacher_key, setting.space, setting.num_levels),
         )
 
     # One member after the other, not vmapped: a batched orthogonal initialisation (QR) can hang XLA on few CPU cores, and

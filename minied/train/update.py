@@ -1,7 +1,7 @@
 """One iteration of the loop: propose levels, roll the students out on them, perhaps learn, tell the teacher.
 
-Every algorithm of minied is this function with another teacher. Letters: ``T`` steps, ``B`` levels, ``N`` agents,
-``K`` value heads.
+Every algorithm of minied is this function with another teacher. Letters: ``T`` steps, ``B`` levels that are learnt from,
+``R ≥ B`` levels that are proposed, ``N`` agents.
 """
 
 from typing import Any
@@ -10,16 +10,18 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from minied import registry
 from minied import rollout as rollouts
 from minied.episodes import EpisodeSummary
 from minied.rollout import Rollout
-from minied.scores.base import Signals
+from minied.scores.base import score_levels
+from minied.scores.correlation import rank_correlation
 from minied.students import ppo
-from minied.students.advantages import generalized_advantages
 from minied.students.base import Parameters
 from minied.students.ppo import StudentState
-from minied.teachers.base import Outcome, Plan, Probe, Schedule
+from minied.teachers.base import SOURCES, Outcome, Plan, Probe, Schedule
 from minied.train.setting import Setting
+from minied.train.signals import KEPT_BY_ROLLOUT, advantages_of, batch_of, signals_of
 from minied.train.state import Member
 
 Metrics = dict[str, jax.Array]
@@ -28,91 +30,77 @@ Metrics = dict[str, jax.Array]
 def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) -> tuple[Member, Metrics]:
     """Return one member after an iteration that follows ``plan``, and its metrics, each ``f32[]``, NaN if undefined."""
     key = jax.random.fold_in(member.key, schedule.iterations)
-    propose_key, play_key, update_key = jax.random.split(key, 3)
+    propose_key, play_key, update_key, regret_key = jax.random.split(key, 4)
     teacher, space, parameters = setting.teacher, setting.space, member.student.parameters
 
     probe = probe_of(setting, parameters)
-    proposal = teacher.propose(propose_key, member.teacher, plan, space, setting.num_levels, probe)
+    teacher_state, proposal = teacher.propose(propose_key, member.teacher, plan, space, setting.num_levels, probe)
     played = play(setting, parameters, play_key, proposal.levels, proposal.max_returns)
     student, student_metrics = _learn(setting, schedule, plan, member.student, played, update_key)
-    teacher_state = teacher.observe(member.teacher, plan, proposal, played.outcome, space)
+    teacher_state = teacher.observe(teacher_state, plan, proposal, played.outcome, space)
 
     metrics = {f"student/{name}": value for name, value in student_metrics.items()}
     metrics |= {f"teacher/{name}": value for name, value in teacher.metrics(teacher_state, space).items()}
-    metrics |= _level_metrics(plan, played.outcome.episodes, jax.vmap(space.describe)(proposal.levels))
+    metrics |= _level_metrics(proposal.sources, played.outcome.episodes, jax.vmap(space.describe)(proposal.levels))
+    if setting.correlations:
+        again = probe(regret_key, proposal.levels).episodes
+        metrics |= _score_correlations(setting, proposal.sources, played.outcome, again)
     return member.replace(student=student, teacher=teacher_state), metrics
 
 
 class Played(struct.PyTreeNode):
-    """A rollout on a batch of levels, and what was made of it."""
+    """A rollout on levels, and what was made of it."""
 
     carry: Any  # the memory before the first step
     rollout: Rollout
-    advantages: jax.Array  # f32[T, B, N]
-    outcome: Outcome  # [B, ...]
+    advantages: jax.Array  # f32[T, R, N]
+    outcome: Outcome  # [R, ...]
 
 
-def play(setting: Setting, parameters: Parameters, key: jax.Array, levels: Any, max_returns: jax.Array) -> Played:
-    """Roll a student out on levels from their start, for ``T`` steps. Consumes ``key``.
+def play(
+    setting: Setting, parameters: Parameters, key: jax.Array, levels: Any, max_returns: jax.Array, num_rollouts: int = 1
+) -> Played:
+    """Roll a student out on levels from their start, for ``num_rollouts · T`` steps. Consumes ``key``.
 
     Args:
         setting: of the run.
         parameters: of the student.
         key: consumed.
-        levels: ``[B, ...]``.
-        max_returns: ``f32[B]``, highest return known on each level, −inf if none.
+        levels: ``[R, ...]``.
+        max_returns: ``f32[R]``, highest return known on each level, −inf if none.
+        num_rollouts: how many times T.
     """
     start_key, rollout_key = jax.random.split(key)
     student, env = setting.student, setting.env
     start = rollouts.start(start_key, student, env, levels)
-    bootstrap = setting.ppo.bootstrap_truncated
     end, rollout = rollouts.collect(
-        rollout_key, student, parameters, env, levels, start, setting.num_steps, bootstrap_truncated=bootstrap
+        rollout_key,
+        student,
+        parameters,
+        env,
+        levels,
+        start,
+        setting.num_steps * num_rollouts,
+        bootstrap_truncated=setting.ppo.bootstrap_truncated,
+        keep=setting.needs & KEPT_BY_ROLLOUT,
     )
-    advantages = _advantages(setting, rollout, rollouts.last_values(student, parameters, end))
+    last_values = rollouts.last_values(student, parameters, end)
+    advantages = advantages_of(setting, rollout, last_values)
     episodes = rollouts.summarise_rollout(env, rollout)
-    outcome = Outcome(episodes, _signals(rollout, advantages, episodes, max_returns))
-    return Played(start.carry, rollout, advantages, outcome)
+    signals = signals_of(
+        setting, parameters, start.carry, rollout, last_values, advantages, episodes, levels, max_returns
+    )
+    return Played(start.carry, rollout, advantages, Outcome(episodes, signals))
 
 
 def probe_of(setting: Setting, parameters: Parameters) -> Probe:
     """Return the probe that plays levels with ``parameters``, see `Probe`."""
 
-    def probe(key: jax.Array, levels: Any) -> Outcome:
+    def probe(key: jax.Array, levels: Any, num_rollouts: int = 1) -> Outcome:
         nothing_known = jnp.full(jax.tree.leaves(levels)[0].shape[0], -jnp.inf)
-        return play(setting, parameters, key, levels, nothing_known).outcome
+        return play(setting, parameters, key, levels, nothing_known, num_rollouts).outcome
 
     return probe
-
-
-def _advantages(setting: Setting, rollout: Rollout, last_values: jax.Array) -> jax.Array:
-    """Return generalised advantages, ``f32[T, B, N]``, of the mean of the value heads."""
-    ended = jnp.broadcast_to(rollout.ended[..., None], rollout.rewards.shape)
-
-    def one(rewards, values, last_value, ended, bootstrap):
-        config = setting.ppo
-        return generalized_advantages(rewards, values, last_value, ended, bootstrap, config.discount, config.gae_lambda)
-
-    over_agents = jax.vmap(one, in_axes=(1, 1, 0, 1, 1), out_axes=1)
-    over_levels = jax.vmap(over_agents, in_axes=(1, 1, 0, 1, 1), out_axes=1)
-    values, last_value = rollout.values.mean(axis=-1), last_values.mean(axis=-1)
-    return over_levels(rollout.rewards, values, last_value, ended, rollout.bootstrap_values)
-
-
-def _signals(rollout: Rollout, advantages: jax.Array, episodes: EpisodeSummary, max_returns: jax.Array) -> Signals:
-    """Return what scores may read, ``[B, ...]``. What no score reads, the compiler drops."""
-
-    def by_level(leaf: jax.Array) -> jax.Array:
-        return jnp.moveaxis(leaf, 0, 1)
-
-    return Signals(
-        rewards=by_level(rollout.rewards),
-        values=by_level(rollout.values),
-        advantages=by_level(advantages),
-        ended=by_level(rollout.ended),
-        episodes=episodes,
-        max_return=jnp.maximum(max_returns, episodes.max_return),
-    )
 
 
 def _learn(
@@ -123,26 +111,20 @@ def _learn(
     played: Played,
     key: jax.Array,
 ) -> tuple[StudentState, Metrics]:
-    """Return the student after learning, or as it was where the plan does not train. Consumes ``key``."""
-    rollout, advantages = played.rollout, played.advantages
+    """Return the student after learning from the first B levels, or as it was where the plan does not train.
 
-    def rows(leaf: jax.Array) -> jax.Array:  # [T, B, N, ...] -> [T, M, ...]
-        return leaf.reshape(leaf.shape[0], -1, *leaf.shape[3:])
-
-    batch = ppo.Batch(
-        observations=jax.tree.map(rows, rollout.observations),
-        resets=jnp.repeat(rollout.resets, setting.env.num_agents, axis=1),
-        actions=rows(rollout.actions),
-        log_probs=rows(rollout.log_probs),
-        values=rows(rollout.values),
-        advantages=rows(advantages),
-        targets=rows(advantages + rollout.values.mean(axis=-1)),
-        carry=played.carry,
-    )
-    rate = ppo.learning_rate(setting.ppo, schedule.student_updates, setting.total_updates)
+    Consumes ``key``.
+    """
+    num_levels, num_agents = setting.num_levels, setting.env.num_agents
+    rollout = jax.tree.map(lambda leaf: leaf[:, :num_levels], played.rollout)
+    carry = jax.tree.map(lambda leaf: leaf[: num_levels * num_agents], played.carry)
+    batch = batch_of(rollout, played.advantages[:, :num_levels], carry)
+    # A run ends by whichever comes first, and so does its schedule of rates.
+    progress = jnp.maximum(schedule.student_updates / setting.total_updates, schedule.rollouts / setting.max_rollouts)
+    rate = ppo.learning_rate(setting.ppo, progress)
 
     def learn() -> tuple[StudentState, Metrics]:
-        return ppo.update(key, setting.student, state, batch, setting.ppo, rate, setting.env.num_agents)
+        return ppo.update(key, setting.student, state, batch, setting.ppo, rate, num_agents)
 
     def skip() -> tuple[StudentState, Metrics]:
         nothing = jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), jax.eval_shape(learn)[1])
@@ -151,8 +133,8 @@ def _learn(
     return jax.lax.cond(plan.train, learn, skip)
 
 
-def _level_metrics(plan: Plan, episodes: EpisodeSummary, features: Metrics) -> Metrics:
-    """Return means over the levels of the batch, under ``new/`` or ``replay/``, NaN under the other."""
+def _level_metrics(sources: jax.Array, episodes: EpisodeSummary, features: Metrics) -> Metrics:
+    """Return means over the levels of each source, under its name, NaN where the batch has none of it."""
     per_level = {
         "solve_rate": episodes.solve_rate,
         "return": episodes.mean_return,
@@ -160,12 +142,26 @@ def _level_metrics(plan: Plan, episodes: EpisodeSummary, features: Metrics) -> M
         "finished_levels": episodes.valid.astype(jnp.float32),
     }
     per_level |= {f"levels/{name}": value for name, value in features.items()}
-    means = {name: _mean_of_defined(value) for name, value in per_level.items()}
     return {
-        f"{source}/{name}": jnp.where(chosen, value, jnp.nan)
-        for source, chosen in (("new", ~plan.replay), ("replay", plan.replay))
-        for name, value in means.items()
+        f"{source}/{name}": _mean_of_defined(jnp.where(sources == number, value, jnp.nan))
+        for number, source in enumerate(SOURCES)
+        for name, value in per_level.items()
     }
+
+
+def _score_correlations(setting: Setting, sources: jax.Array, outcome: Outcome, again: EpisodeSummary) -> Metrics:
+    """Return Spearman's correlation of scores that were asked for with exact regret, over the levels of each source.
+
+    The regret is that of another play of the same levels, ``again``: of the play that was scored it would share the luck.
+    """
+    regret = outcome.signals.optimal_return - again.mean_return
+    metrics = {}
+    for name in setting.correlations:
+        scores, valid, _ = score_levels(registry.load("score", name), outcome.signals)
+        for number, source in enumerate(SOURCES):
+            of_source = valid & again.valid & (sources == number)
+            metrics[f"{source}/correlation_with_regret/{name}"] = rank_correlation(scores, regret, of_source)
+    return metrics
 
 
 def _mean_of_defined(values: jax.Array) -> jax.Array:

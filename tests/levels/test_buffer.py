@@ -1,9 +1,7 @@
-"""The level buffer: closed forms of the replay distribution, and insertion against a sequential plain-Python reference."""
+"""The level buffer by hand: drawing, finding, inserting, revisiting, ages and families, and what it costs."""
 
 import math
 
-import hypothesis
-import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,12 +9,17 @@ import pytest
 import scipy.stats
 
 from minied.levels import buffer as level_buffer
-from minied.levels.buffer import LevelBuffer
+from minied.levels.buffer import Ancestry, Candidates, Visits
+from minied.levels.priority import Priority
 
 C, B = 6, 4
 NONE = -math.inf
+RANK = Priority(jnp.float32(0.3), jnp.float32(0.3))
+BY_RANK_ALONE = Priority(jnp.float32(0.3), jnp.float32(0.0))
+BY_SCORE = Priority(jnp.float32(0.3), jnp.float32(0.3), eviction="score")
 _distribution = jax.jit(level_buffer.replay_distribution)
-_insert = jax.jit(level_buffer.insert)
+_insert = jax.jit(level_buffer.insert, static_argnames="unique")
+_insert_at = jax.jit(level_buffer.insert_at)
 _revisit = jax.jit(level_buffer.revisit)
 _find = jax.jit(level_buffer.find)
 _sample = jax.jit(level_buffer.sample_slots, static_argnums=2)
@@ -33,37 +36,55 @@ def empty(capacity=C):
     return level_buffer.init({"id": jnp.asarray(ids, jnp.int32)}, fingerprint(ids))
 
 
-def holding(scores, last_seen=None, clock=0, capacity=C, max_returns=None, ids=None):
-    """A buffer whose first slots hold levels 0, 1, 2 … with these scores; None leaves a slot empty."""
+def holding(scores, last_seen=None, clock=0, capacity=C, max_returns=None):
+    """A buffer whose first slots hold levels 0, 1, 2 … with these scores; None leaves a slot empty.
+
+    Identities are the slots, each its own lineage; highest returns are 0 unless given.
+    """
     buffer = empty(capacity)
     filled = np.asarray([s is not None for s in scores] + [False] * (capacity - len(scores)))
     padded = [s if s is not None else 0.0 for s in scores] + [0.0] * (capacity - len(scores))
-    ids = np.where(filled, np.arange(capacity), np.asarray(buffer.levels["id"])) if ids is None else np.asarray(ids)
+    ids = np.where(filled, np.arange(capacity), np.asarray(buffer.levels["id"]))
     seen = [0] * capacity if last_seen is None else list(last_seen) + [0] * (capacity - len(last_seen))
     best = np.where(filled, 0.0, NONE) if max_returns is None else np.asarray(max_returns)
-    return LevelBuffer(
+    identities = jnp.asarray(np.where(filled, np.arange(capacity), -1), jnp.int32)
+    return buffer.replace(
         levels={"id": jnp.asarray(ids, jnp.int32)},
         fingerprints=fingerprint(ids),
         scores=jnp.asarray(padded, jnp.float32),
         max_returns=jnp.asarray(best, jnp.float32),
         last_seen=jnp.asarray(seen, jnp.int32),
         filled=jnp.asarray(filled),
+        visits=jnp.asarray(filled, jnp.int32),
+        identities=identities,
+        ancestry=buffer.ancestry.replace(lineage=identities),
         clock=jnp.int32(clock),
+        next_identity=jnp.int32(capacity),
     )
 
 
-def offer(buffer, ids, scores, max_returns=None, valid=None, temperature=0.3, staleness=0.3, function=_insert):
-    count = len(ids)
-    return function(
-        buffer,
-        {"id": jnp.asarray(ids, jnp.int32)},
-        fingerprint(ids),
+def visits_of(scores, max_returns=None, valid=None):
+    count = len(scores)
+    return Visits(
         jnp.asarray(scores, jnp.float32),
         jnp.asarray([0.0] * count if max_returns is None else max_returns, jnp.float32),
         jnp.asarray([True] * count if valid is None else valid, bool),
-        jnp.float32(temperature),
-        jnp.float32(staleness),
     )
+
+
+def candidates_of(ids, scores, max_returns=None, valid=None, ancestry=None):
+    count = len(ids)
+    return Candidates(
+        {"id": jnp.asarray(ids, jnp.int32)},
+        fingerprint(ids),
+        visits_of(scores, max_returns, valid),
+        Ancestry.none(count) if ancestry is None else ancestry,
+        jnp.zeros((count, 0)),
+    )
+
+
+def offer(buffer, *candidates, priority=RANK, function=_insert, **options):
+    return function(buffer, candidates_of(*candidates), priority, **options)
 
 
 def held(buffer):
@@ -77,79 +98,22 @@ def held(buffer):
     }
 
 
-# -- the replay distribution -------------------------------------------------------------------------------------------
+# -- the replay distribution (its closed forms are in test_priority) ---------------------------------------------------
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.3, 0.1])
-def test_trap_02_score_weights_are_one_over_rank_to_the_inverse_temperature_from_rank_one(temperature):
-    # scores 5, 1, 9, 3 have ranks 2, 4, 1, 3; weight rank^(−1/τ)
-    ranks = np.asarray([2, 4, 1, 3], np.float64)
-    weights = ranks ** (-1.0 / temperature)
-    got = _distribution(holding([5, 1, 9, 3]), temperature, 0.0)
-    np.testing.assert_allclose(got[:4], weights / weights.sum(), rtol=1e-4)
-    np.testing.assert_array_equal(got[4:], [0, 0])
-    if temperature == 0.1:
-        # 1 / (1 + 2⁻¹⁰ + 3⁻¹⁰ + 4⁻¹⁰) = 0.999007
-        assert float(got[2]) == pytest.approx(0.999007, abs=1e-5)
-
-
-def test_trap_02_first_rank_is_finite_and_never_the_whole_mass_by_division_by_zero():
-    got = np.asarray(_distribution(holding([2, 1]), 1.0, 0.0))
-    np.testing.assert_allclose(got[:2], [2 / 3, 1 / 3], rtol=1e-6)  # 1 and 1/2
-
-
-def test_order_of_scores_counts_and_not_their_size():
-    a = _distribution(holding([5, 1, 9, -3]), 0.3, 0.0)
-    b = _distribution(holding([0.05, 0.04, 1e6, -1e6]), 0.3, 0.0)
-    np.testing.assert_array_equal(a, b)
-
-
-def test_staleness_is_proportional_to_batches_since_last_seen():
-    # clock 10, seen at 9, 4, 10: ages 1, 6, 0
-    got = _distribution(holding([1, 1, 1], last_seen=[9, 4, 10], clock=10), 0.3, 1.0)
-    np.testing.assert_allclose(got, [1 / 7, 6 / 7, 0, 0, 0, 0], rtol=1e-6)
-
-
-def test_staleness_of_levels_all_just_seen_is_uniform():
-    got = _distribution(holding([3, 2, 1], last_seen=[7, 7, 7], clock=7), 0.3, 1.0)
-    np.testing.assert_allclose(got, [1 / 3] * 3 + [0] * 3, rtol=1e-6)
-
-
-def test_distribution_is_the_mixture_of_score_and_staleness():
-    # τ = 1, scores 2 and 1: (2/3, 1/3); ages 1 and 3: (1/4, 3/4); ρ = 0.3: 0.7·2/3 + 0.3/4 = 0.541666…
-    got = _distribution(holding([2, 1], last_seen=[3, 1], clock=4), 1.0, 0.3)
-    np.testing.assert_allclose(got[:2], [0.7 * 2 / 3 + 0.3 / 4, 0.7 / 3 + 0.3 * 3 / 4], rtol=1e-6)
-
-
-def test_empty_slots_have_no_probability_whatever_stands_in_them():
+def test_ages_are_batches_since_a_level_was_last_seen():
+    # clock 8, seen at 5 and 6: ages 3 and 2; ranks 2 and 1 weigh 2^(−1/τ) and 1
     buffer = holding([None, 1, None, 2], last_seen=[0, 5, 0, 6], clock=8)
     buffer = buffer.replace(scores=buffer.scores.at[0].set(1e9))  # a score left in a slot that is not filled
-    got = np.asarray(_distribution(buffer, 0.3, 0.5))
+    got = np.asarray(_distribution(buffer, Priority(0.3, 0.5)))
     np.testing.assert_array_equal(got[[0, 2, 4, 5]], 0.0)
-    # ranks 2 and 1; ages 3 and 2
     weight = 2.0 ** (-1 / 0.3)
     by_score = np.asarray([weight, 1.0]) / (1 + weight)
     np.testing.assert_allclose(got[[1, 3]], 0.5 * by_score + 0.5 * np.asarray([0.6, 0.4]), rtol=1e-5)
 
 
 def test_with_nothing_filled_every_slot_is_as_likely():
-    np.testing.assert_allclose(_distribution(empty(), 0.3, 0.3), [1 / C] * C, rtol=1e-6)
-
-
-def test_equal_scores_share_the_mass_of_their_ranks():
-    got = np.asarray(_distribution(holding([4, 4, 4]), 1.0, 0.0))
-    assert sorted(np.round(got[:3] * 11 / 6, 5).tolist()) == pytest.approx([1 / 3, 1 / 2, 1.0], abs=1e-4)
-
-
-@pytest.mark.parametrize("temperature", [0.01, 0.1, 1.0, 100.0])
-def test_distribution_of_a_large_buffer_is_finite_and_sums_to_one(temperature):
-    rng = np.random.default_rng(0)
-    buffer = holding(list(rng.normal(size=4000)), last_seen=list(rng.integers(0, 500, 4000)), clock=500, capacity=4000)
-    for staleness in (0.0, 0.3, 1.0):
-        got = np.asarray(_distribution(buffer, temperature, staleness), np.float64)
-        assert np.isfinite(got).all()
-        assert (got >= 0).all()
-        assert got.sum() == pytest.approx(1.0, abs=1e-4)
+    np.testing.assert_allclose(_distribution(empty(), RANK), [1 / C] * C, rtol=1e-6)
 
 
 # -- drawing slots -----------------------------------------------------------------------------------------------------
@@ -171,7 +135,7 @@ def test_a_slot_of_probability_zero_is_never_drawn_from_a_large_half_filled_buff
     for fill in (1, 63, 2000, 3999):
         scores = list(rng.normal(size=fill))
         seen = list(rng.integers(0, 100, fill))
-        probabilities = _distribution(holding(scores, last_seen=seen, clock=100, capacity=4000), 0.3, 0.3)
+        probabilities = _distribution(holding(scores, last_seen=seen, clock=100, capacity=4000), RANK)
         holes = np.asarray(probabilities).copy()
         holes[rng.random(4000) < 0.3] = 0.0
         holes[0] = 0.1
@@ -221,7 +185,7 @@ def test_full_buffer_gives_up_its_least_likely_levels_for_strictly_better_ones()
     buffer = holding([6, 5, 4, 3, 2, 1])
     # by rising probability with ρ = 0: slots 5, 4, 3, 2. Newcomers by falling score: 9 → slot 5 (1), 2 → slot 4 (2): a
     # tie does not replace; 0 and −1 → slots 3 and 2: no
-    after = offer(buffer, [20, 21, 22, 23], [0, 9, 2, -1], staleness=0.0)
+    after = offer(buffer, [20, 21, 22, 23], [0, 9, 2, -1], priority=BY_RANK_ALONE)
     assert sorted(held(after)) == [0, 1, 2, 3, 4, 21]
     assert int(after.levels["id"][5]) == 21
     assert float(after.scores[5]) == 9.0
@@ -229,7 +193,7 @@ def test_full_buffer_gives_up_its_least_likely_levels_for_strictly_better_ones()
 
 def test_level_that_is_held_updates_its_own_slot_even_downwards():
     buffer = holding([6, 5, 4, 3, 2, 1], clock=7, max_returns=[8] * 6)
-    after = offer(buffer, [0, 3, 30, 31], [0.5, 7, -9, -9], [2, 9, 0, 0], staleness=0.0)
+    after = offer(buffer, [0, 3, 30, 31], [0.5, 7, -9, -9], [2, 9, 0, 0], priority=BY_RANK_ALONE)
     assert held(after)[0] == (0.5, 8, 7)
     assert held(after)[3] == (7, 9, 7)
     assert sorted(held(after)) == [0, 1, 2, 3, 4, 5]
@@ -283,21 +247,15 @@ def test_insertion_may_be_donated_and_jit_changes_nothing():
 
 def test_capacity_equal_to_the_batch_is_enough():
     after = offer(empty(4), [1, 2, 3, 4], [1, 2, 3, 4])
-    after = offer(after, [5, 6, 7, 8], [10, 9, 0, 0], staleness=0.0)
+    after = offer(after, [5, 6, 7, 8], [10, 9, 0, 0], priority=BY_RANK_ALONE)
     assert set(held(after)) == {3, 4, 5, 6}
 
 
 # -- revisits ----------------------------------------------------------------------------------------------------------
 
 
-def visit(buffer, slots, scores, max_returns, valid):
-    return _revisit(
-        buffer,
-        jnp.asarray(slots, jnp.int32),
-        jnp.asarray(scores, jnp.float32),
-        jnp.asarray(max_returns, jnp.float32),
-        jnp.asarray(valid, bool),
-    )
+def visit(buffer, slots, *visits, smoothing=1.0):
+    return _revisit(buffer, jnp.asarray(slots, jnp.int32), visits_of(*visits), smoothing)
 
 
 def test_revisit_rescores_in_place_and_moves_nothing():
@@ -331,149 +289,284 @@ def test_tick_is_one_batch():
     assert int(buffer.clock) == 2
 
 
-# -- the sequential reference ------------------------------------------------------------------------------------------
-
-
-def reference_insert(slots, clock, batch, ranking):
-    """The docstring of `insert`, one level at a time.
-
-    `slots` is a list of None or [level, score, max return, last seen]; `ranking(slots)` gives the probability of each.
-    """
-    visits = {}
-    for level, score, best, valid in batch:
-        if valid:
-            visits.setdefault(level, []).append((score, best))
-    visits = {level: (sum(s for s, _ in v) / len(v), max(b for _, b in v)) for level, v in visits.items()}
-    newcomers = []
-    for level, (score, best) in visits.items():
-        for slot in slots:
-            if slot is not None and slot[0] == level:
-                slot[1], slot[2], slot[3] = score, max(slot[2], best), clock
-                break
-        else:
-            newcomers.append((level, score, best))
-    newcomers.sort(key=lambda item: -item[1])  # stable: among equals, the first of the batch
-    probability = ranking(slots)
-    order = sorted(range(len(slots)), key=lambda j: (slots[j] is not None, probability[j] if slots[j] else 0.0))
-    for (level, score, best), j in zip(newcomers, order, strict=False):
-        if slots[j] is None or score > slots[j][1]:
-            slots[j] = [level, score, best, clock]
-
-
-def to_buffer(slots, clock):
-    buffer = empty()
-    for j, slot in enumerate(slots):
-        if slot is not None:
-            buffer = buffer.replace(
-                levels={"id": buffer.levels["id"].at[j].set(slot[0])},
-                fingerprints=buffer.fingerprints.at[j].set(fingerprint([slot[0]])[0]),
-                scores=buffer.scores.at[j].set(slot[1]),
-                max_returns=buffer.max_returns.at[j].set(slot[2]),
-                last_seen=buffer.last_seen.at[j].set(slot[3]),
-                filled=buffer.filled.at[j].set(True),
-            )
-    return buffer.replace(clock=jnp.int32(clock))
-
-
-def numpy_distribution(slots, clock, temperature, staleness):
-    filled = [j for j, slot in enumerate(slots) if slot is not None]
-    probability = np.zeros(len(slots))
-    if not filled:
-        return np.full(len(slots), 1 / len(slots))
-    by_score = sorted(filled, key=lambda j: -slots[j][1])
-    weights = {j: (1 / (rank + 1)) ** (1 / temperature) for rank, j in enumerate(by_score)}
-    ages = {j: clock - slots[j][3] for j in filled}
-    for j in filled:
-        score_part = weights[j] / sum(weights.values())
-        stale_part = ages[j] / sum(ages.values()) if sum(ages.values()) else 1 / len(filled)
-        probability[j] = (1 - staleness) * score_part + staleness * stale_part
-    return probability
-
-
-# Scores are quarters, so that means over up to four visits compare exactly; few levels and few scores make ties.
-level_ids = st.integers(0, 9)
-visits = st.tuples(
-    level_ids, st.sampled_from([-2.0, -0.5, 0.0, 0.25, 1.0, 4.0, 12.0]), st.integers(-4, 4), st.booleans()
-)
-batches = st.lists(st.tuples(st.booleans(), st.lists(visits, min_size=B, max_size=B)), min_size=1, max_size=5)
-
-
-@hypothesis.settings(deadline=None, max_examples=120, derandomize=True)
-@hypothesis.given(batches, st.sampled_from([(1.0, 0.3), (0.3, 0.0), (0.5, 1.0)]))
-def test_insertion_equals_the_sequential_reference(sequence, priorities):
-    temperature, staleness = priorities
-    slots, buffer = [None] * C, empty()
-    for clock, (all_valid, batch) in enumerate(sequence, start=1):
-        buffer = level_buffer.tick(buffer)
-        batch = [(level, score, float(best), valid or all_valid) for level, score, best, valid in batch]
-        ids, scores, best, valid = zip(*batch, strict=True)
-
-        def ranking(slots, clock=clock):
-            # The function under test, which has its own closed forms above, so that no near-tie is broken by rounding;
-            # and it must agree with the formula.
-            got = np.asarray(_distribution(to_buffer(slots, clock), temperature, staleness), np.float64)
-            np.testing.assert_allclose(got, numpy_distribution(slots, clock, temperature, staleness), atol=1e-5)
-            return got
-
-        old_best = {level: value[1] for level, value in held(buffer).items()}
-        reference_insert(slots, clock, batch, ranking)
-        scores = [s if v else math.nan for s, v in zip(scores, valid, strict=True)]
-        best = [b if v else NONE for b, v in zip(best, valid, strict=True)]
-        buffer = offer(buffer, ids, scores, best, valid, temperature, staleness)
-
-        got = [
-            [int(i), float(s), float(m), int(t)] if f else None
-            for i, s, m, t, f in zip(
-                buffer.levels["id"], buffer.scores, buffer.max_returns, buffer.last_seen, buffer.filled, strict=True
-            )
-        ]
-        for mine, theirs in zip(got, slots, strict=True):
-            assert (mine is None) == (theirs is None)
-            if mine is not None:
-                assert mine[0] == theirs[0]
-                assert mine[1] == pytest.approx(theirs[1], rel=1e-6)
-                assert mine[2:] == theirs[2:]
-        stored = held(buffer)
-        assert len(stored) == int(buffer.filled.sum())  # no level twice
-        assert all(stored[level][1] >= known for level, known in old_best.items() if level in stored)  # trap 13
-        assert np.isfinite([value[:2] for value in stored.values()]).all()  # trap 4
-        np.testing.assert_array_equal(
-            np.asarray(buffer.fingerprints)[np.asarray(buffer.filled)],
-            np.asarray(fingerprint(np.asarray(buffer.levels["id"])))[np.asarray(buffer.filled)],
-        )
-
-
-@hypothesis.settings(deadline=None, max_examples=60, derandomize=True)
-@hypothesis.given(
-    st.lists(
-        st.tuples(st.integers(-1, C - 1), st.sampled_from([-1.0, 0.0, 2.5]), st.integers(-4, 4), st.booleans()),
-        min_size=B,
-        max_size=B,
-    )
-)
-def test_revisit_equals_the_sequential_reference(batch):
-    buffer = holding([5, 4, 3, 2, 1, 0], clock=4, max_returns=[0, 1, 2, -3, -2, -1])
-    expected = held(buffer)
-    for slot in {slot for slot, *_ in batch if slot >= 0}:
-        mine = [(score, best, valid) for s, score, best, valid in batch if s == slot]
-        score, best, _ = expected[slot]
-        scored = [s for s, _, v in mine if v]
-        score = sum(scored) / len(scored) if scored else score
-        expected[slot] = (score, max([best, *(b for _, b, _ in mine)]), 4)
-    slots, scores, best, valid = zip(*batch, strict=True)
-    got = held(visit(buffer, slots, [s if v else math.nan for s, v in zip(scores, valid, strict=True)], best, valid))
-    assert {k: v[1:] for k, v in got.items()} == {k: v[1:] for k, v in expected.items()}
-    np.testing.assert_allclose([v[0] for v in got.values()], [v[0] for v in expected.values()], rtol=1e-6)
-
-
 def test_an_empty_slot_that_is_drawn_is_filled_by_its_first_score():
     """If nothing finished in the warm-up, unfilled slots are replayed: a score must make such a slot count."""
     buffer = empty(4)
-    slots = jnp.asarray([0, 1, 2, 0], jnp.int32)
-    scores, returns = jnp.asarray([0.5, 0.7, 9.0, 0.1]), jnp.asarray([1.0, 0.5, -jnp.inf, 0.2])
-    valid = jnp.asarray([True, True, False, True])
-    after = level_buffer.revisit(level_buffer.tick(buffer), slots, scores, returns, valid)
+    after = visit(level_buffer.tick(buffer), [0, 1, 2, 0], [0.5, 0.7, 9.0, 0.1], [1.0, 0.5, NONE, 0.2], [1, 1, 0, 1])
     assert after.filled.tolist() == [True, True, False, False]
     np.testing.assert_allclose(after.scores, [0.3, 0.7, 0.0, 0.0], rtol=1e-6)  # slot 0: (0.5 + 0.1) / 2
     assert after.max_returns.tolist() == [1.0, 0.5, -np.inf, -np.inf]
-    assert after.last_seen.tolist() == [1, 1, 0, 0]
+    assert after.last_seen.tolist() == after.born.tolist() == after.visits.tolist() == [1, 1, 0, 0]
+    assert after.identities.tolist()[2:] == [-1, -1]
+    first, second = after.identities.tolist()[:2]
+    assert len({first, second, -1}) == 3
+    assert after.ancestry.lineage.tolist() == [first, second, -1, -1]
+
+
+# -- smoothing ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_smoothed_score_is_a_mixture_of_old_and_new():
+    # α = 1/4: 3/4·8 + 1/4·4 = 7; then 3/4·7 + 1/4·(−1) = 5; the running maximum is not smoothed
+    buffer = visit(holding([8, 2]), [0, -1], [4, 0], [9, 0], smoothing=0.25)
+    assert held(buffer) == {0: (7, 9, 0), 1: (2, 0, 0)}
+    buffer = offer(buffer, [0, 0], [-3, 1], [1, 2], smoothing=0.25)
+    assert held(buffer) == {0: (5, 9, 0), 1: (2, 0, 0)}
+
+
+def test_a_first_score_is_taken_whole():
+    assert held(offer(empty(), [10, 11], [4, 8], smoothing=0.25)) == {10: (4, 0, 0), 11: (8, 0, 0)}
+    assert held(visit(empty(), [3, 3], [4, 8], smoothing=0.25)) == {903: (6, 0, 0)}
+
+
+def test_an_invalid_visit_smooths_nothing():
+    assert held(visit(holding([8]), [0], [math.nan], [NONE], [False], smoothing=0.25)) == {0: (8, 0, 0)}
+
+
+# -- eviction by score, and a slot for every candidate -----------------------------------------------------------------
+
+
+def test_eviction_by_score_lets_the_lowest_go_however_stale():
+    # The lowest (1) was seen longest ago; by weight its age would keep it.
+    scores, seen = [6, 5, 4, 3, 2, 1], [9, 9, 9, 9, 9, 0]
+    after = {
+        name: set(held(offer(holding(scores, seen, clock=9), [20], [2.5], priority=priority)))
+        for name, priority in (("score", BY_SCORE), ("weight", Priority(0.3, 0.9)))
+    }
+    assert after["score"] == {0, 1, 2, 3, 4, 20}
+    assert 5 in after["weight"]
+
+
+def test_eviction_by_score_keeps_the_best_of_all_that_were_ever_offered():
+    buffer, offered = empty(), []
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        scores = rng.permutation(1000)[:B].astype(float)
+        offered += scores.tolist()
+        buffer = offer(buffer, 10 + B * i + np.arange(B), scores, priority=BY_SCORE)
+    assert sorted(v[0] for v in held(buffer).values()) == sorted(offered)[-C:]
+
+
+def test_without_uniqueness_equal_levels_take_a_slot_each():
+    after = offer(holding([6]), [0, 7, 7, 0], [5, 3, 2, 1], unique=False)
+    assert np.asarray(after.filled).sum() == 5
+    assert sorted(np.asarray(after.levels["id"])[np.asarray(after.filled)].tolist()) == [0, 0, 0, 7, 7]
+    assert float(after.scores[0]) == 6.0
+
+
+# -- a slot of one's own ------------------------------------------------------------------------------------------------
+
+
+def put_at(buffer, slots, *candidates, smoothing=1.0):
+    return _insert_at(buffer, jnp.asarray(slots, jnp.int32), candidates_of(*candidates), smoothing=smoothing)
+
+
+def test_an_empty_slot_takes_the_best_that_is_offered_to_it():
+    after = put_at(empty(), [2, 2, 2, 5], [10, 11, 12, 13], [1, 3, 2, -9], [4, 5, 6, 7])
+    assert held(after) == {11: (3, 5, 0), 13: (-9, 7, 0)}
+    assert int(after.levels["id"][2]) == 11
+    assert int(after.levels["id"][5]) == 13
+
+
+def test_a_filled_slot_gives_way_to_a_strictly_higher_score_only():
+    buffer = holding([6, 5, 4], clock=3)
+    after = put_at(buffer, [0, 1, 2, -1], [10, 11, 12, 13], [6, 5.5, 3, 99])
+    assert held(after) == {0: (6, 0, 0), 11: (5.5, 0, 3), 2: (4, 0, 0)}
+    assert int(after.visits[1]) == 1
+
+
+def test_the_very_level_of_a_slot_is_a_visit_to_it_and_no_rival():
+    # slot 0 holds level 0: (2 + 4)/2 = 3 by half with its 6 is 4.5; then level 12 is better than that
+    buffer = holding([6, 5], clock=3)
+    after = put_at(buffer, [0, 0, 1, 1], [0, 0, 1, 12], [2, 4, 9, 6.5], smoothing=0.5)
+    # slot 1 holds level 1: half of 5 and 9 is 7, which 6.5 does not beat
+    assert held(after) == {0: (4.5, 0, 3), 1: (7, 0, 3)}
+    assert after.visits.tolist()[:2] == [2, 2]
+    assert after.born.tolist()[:2] == [0, 0]
+    after = put_at(buffer, [0, 0], [0, 12], [2, 4], smoothing=0.5)
+    assert held(after) == {0: (4, 0, 3), 1: (5, 0, 0)}  # half of 6 and 2 is 4, which 4 does not beat
+    after = put_at(buffer, [0, 0], [0, 12], [1, 4], smoothing=0.5)
+    assert held(after) == {12: (4, 0, 3), 1: (5, 0, 0)}
+
+
+def test_ties_of_the_weight_go_by_the_score():
+    # uniform: every level is as likely; the lowest score goes first
+    uniform = Priority(jnp.float32(1.0), jnp.float32(0.0), "uniform")
+    after = offer(holding([6, 5, 1, 3, 2, 4]), [20, 21], [7, 3], priority=uniform)
+    assert sorted(v[0] for v in held(after).values()) == [3, 3, 4, 5, 6, 7]
+    assert set(held(after)) == {0, 1, 3, 5, 20, 21}
+
+
+def test_of_equal_rivals_the_first_takes_the_slot_and_an_invalid_one_never_does():
+    after = put_at(empty(), [3, 3, 3, 4], [10, 11, 12, 13], [2, 2, 9, 9], [0, 0, 0, 0], [1, 1, 0, 0])
+    assert held(after) == {10: (2, 0, 0)}
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_trap_04_an_invalid_candidate_keeps_no_other_from_its_slot(score):
+    after = put_at(empty(), [3, 3, 4, 4], [10, 11, 12, 13], [score, -2, -3, score], [NONE, 0, 0, NONE], [0, 1, 1, 0])
+    assert held(after) == {11: (-2, 0, 0), 12: (-3, 0, 0)}
+
+
+# -- ages, visits and families -----------------------------------------------------------------------------------------
+
+
+def test_age_is_counted_from_when_the_level_was_stored_and_visits_from_one():
+    buffer = level_buffer.tick(offer(level_buffer.tick(empty()), [10, 11], [1, 2]))
+    buffer = level_buffer.tick(visit(buffer, [0, -1], [5, 0]))
+    assert int(buffer.clock) == 3
+    np.testing.assert_array_equal(buffer.ages, [2, 2, 0, 0, 0, 0])
+    np.testing.assert_array_equal(buffer.visits, [2, 1, 0, 0, 0, 0])  # the better (11) is in slot 0
+    np.testing.assert_array_equal(buffer.last_seen, [2, 1, 0, 0, 0, 0])
+    buffer = offer(buffer, [12], [9], priority=BY_SCORE)  # into an empty slot
+    np.testing.assert_array_equal(buffer.ages, [2, 2, 0, 0, 0, 0])
+    np.testing.assert_array_equal(buffer.born, [1, 1, 3, 0, 0, 0])
+    buffer = offer(buffer, [10], [7])
+    np.testing.assert_array_equal(buffer.ages[:2], [2, 2])  # a known level that is seen again stays as old as it is
+    np.testing.assert_array_equal(buffer.visits[:3], [2, 2, 1])
+
+
+def test_families_are_kept_across_edits_of_edits_and_when_parents_are_gone():
+    buffer = offer(empty(), [10, 11], [1, 2])  # 11 is better and stands in slot 0, 10 in slot 1
+    eleven, ten = buffer.identities[:2].tolist()
+    assert buffer.ancestry.parent[:2].tolist() == [-1, -1]
+    assert buffer.ancestry.lineage[:2].tolist() == [eleven, ten]
+
+    children = level_buffer.children_of(buffer, jnp.asarray([1, 1, 0], jnp.int32))
+    assert children.parent.tolist() == [ten, ten, eleven]
+    assert children.lineage.tolist() == [ten, ten, eleven]
+    assert children.generation.tolist() == [1, 1, 1]
+    buffer = _insert(buffer, candidates_of([20, 21, 22], [5, 3, 4], ancestry=children), RANK)
+    # slots 2, 3, 4 hold 20, 22, 21 by falling score
+    assert buffer.levels["id"].tolist()[:5] == [11, 10, 20, 22, 21]
+    assert buffer.ancestry.parent.tolist()[2:5] == [ten, eleven, ten]
+    assert buffer.ancestry.generation.tolist() == [0, 0, 1, 1, 1, 0]
+
+    twenty = int(buffer.identities[2])
+    grandchildren = level_buffer.children_of(buffer, jnp.asarray([2, 2], jnp.int32))
+    buffer = _insert(buffer, candidates_of([30, 31], [9, 8], ancestry=grandchildren), BY_SCORE)
+    # 30 takes the last empty slot, 31 that of the lowest score: 10, the first ancestor, is gone
+    assert buffer.levels["id"].tolist() == [11, 31, 20, 22, 21, 30]
+    assert buffer.ancestry.parent.tolist()[1] == buffer.ancestry.parent.tolist()[5] == twenty
+    assert buffer.ancestry.lineage.tolist()[1] == buffer.ancestry.lineage.tolist()[5] == ten
+    assert buffer.ancestry.generation.tolist() == [0, 2, 1, 1, 1, 2]
+    identities = buffer.identities.tolist()
+    assert len(set(identities)) == C
+    assert ten not in identities
+
+
+def test_a_child_that_equals_a_known_level_is_a_visit_and_moves_no_one_in_the_family():
+    buffer = holding([6, 5])
+    children = level_buffer.children_of(buffer, jnp.asarray([0, 0], jnp.int32))
+    after = _insert(buffer, candidates_of([1, 0], [9, 8], ancestry=children), RANK)
+    jax.tree.map(np.testing.assert_array_equal, after.ancestry, buffer.ancestry)
+    np.testing.assert_array_equal(after.identities, buffer.identities)
+    assert after.visits.tolist() == [2, 2, 0, 0, 0, 0]
+
+
+def test_the_copy_of_a_level_that_no_one_has_played_is_as_good_as_one_of_the_generator():
+    children = level_buffer.children_of(holding([6]), jnp.asarray([0, 3], jnp.int32))
+    assert children.parent.tolist() == [0, -1]
+    assert children.lineage.tolist() == [0, -1]
+    assert children.generation.tolist() == [1, 0]
+
+
+def test_identities_are_given_to_levels_that_are_stored_and_to_no_others():
+    buffer = offer(empty(), [10, 11, 10, 12], [1, 2, 3, 4], [0] * 4, [1, 1, 1, 0])
+    assert int(buffer.next_identity) == 2
+    buffer = visit(buffer, [0, 1, 4, -1], [1] * 4, [0] * 4, [1, 0, 1, 1])  # slot 4 is filled by this
+    assert int(buffer.next_identity) == 3
+    assert sorted(np.asarray(buffer.identities)[np.asarray(buffer.filled)].tolist()) == [0, 1, 2]
+
+
+def test_a_cleared_buffer_holds_nothing_and_goes_on_counting():
+    buffer = level_buffer.note_broken(offer(level_buffer.tick(empty()), [10, 11], [1, 2]), jnp.asarray([True]))
+    after = level_buffer.cleared(buffer)
+    assert held(after) == {}
+    assert (int(after.clock), int(after.next_identity), int(after.broken_scores)) == (1, 2, 1)
+    assert np.all(np.isneginf(after.max_returns))
+    for values in (after.identities, after.ancestry.parent, after.ancestry.lineage):
+        assert np.all(np.asarray(values) == -1)
+    for values in (after.scores, after.visits, after.last_seen, after.born, after.ancestry.generation):
+        assert not np.any(values)
+
+
+def test_features_go_where_their_levels_go():
+    ids = 900 + np.arange(C)
+    buffer = level_buffer.init({"id": jnp.asarray(ids, jnp.int32)}, fingerprint(ids), num_features=2)
+    candidates = candidates_of([10, 11], [1, 2]).replace(features=jnp.asarray([[1.0, 2.0], [3.0, 4.0]]))
+    after = _insert(buffer, candidates, RANK)
+    assert after.features.tolist() == [[3.0, 4.0], [1.0, 2.0], *[[0.0, 0.0]] * 4]
+
+
+def test_broken_scores_are_counted_for_ever():
+    buffer = level_buffer.note_broken(empty(), jnp.asarray([True, False, True]))
+    buffer = level_buffer.note_broken(level_buffer.tick(buffer), jnp.asarray([False, True, False]))
+    assert int(buffer.broken_scores) == 3
+
+
+# -- what it costs -----------------------------------------------------------------------------------------------------
+
+
+def rankings(function, *arguments, size):
+    """Names of the primitives that sort or rank ``size`` numbers or more, and of the loops around them."""
+
+    def walk(jaxpr, inside):
+        for equation in jaxpr.eqns:
+            name = equation.primitive.name
+            if name in ("sort", "top_k", "approx_top_k") and max(v.aval.size for v in equation.invars) >= size:
+                yield (name, *inside)
+            for value in equation.params.values():
+                for item in value if isinstance(value, (tuple, list)) else (value,):
+                    inner = getattr(item, "jaxpr", item)
+                    if hasattr(inner, "eqns"):
+                        loops = (name,) if name in ("scan", "while") else ()
+                        yield from walk(inner, (*inside, *loops))
+
+    return sorted(walk(jax.make_jaxpr(function)(*arguments).jaxpr, ()))
+
+
+LARGE, BATCH = 100_000, 64
+
+
+@pytest.mark.parametrize(
+    ("prioritization", "eviction", "expected"),
+    [
+        # one sort says who goes first; the weights of rank and top_k need the ranks, which are another
+        ("rank", "weight", [("sort",), ("sort",)]),
+        ("top_k", "weight", [("sort",), ("sort",)]),
+        ("power", "weight", [("sort",)]),
+        ("rank", "score", [("sort",)]),
+    ],
+)
+def test_a_batch_of_any_size_costs_one_ranking_of_the_buffer(prioritization, eviction, expected):
+    buffer = jax.eval_shape(lambda: empty(LARGE))
+    candidates = jax.eval_shape(lambda: candidates_of(np.arange(BATCH), np.zeros(BATCH)))
+    priority = Priority(0.3, 0.3, prioritization, 1, eviction)
+    for unique in (True, False):
+
+        def insert(buffer, candidates, unique=unique):
+            return level_buffer.insert(buffer, candidates, priority, unique=unique)
+
+        assert rankings(insert, buffer, candidates, size=LARGE) == expected
+
+    def draw(key, buffer):
+        return level_buffer.sample_slots(key, level_buffer.replay_distribution(buffer, priority), BATCH)
+
+    needs_ranks = prioritization in ("rank", "top_k")
+    assert rankings(draw, jax.random.key(0), buffer, size=LARGE) == [("sort",)] * needs_ranks
+
+
+def test_the_count_would_see_one_ranking_a_level():
+    def one_by_one(scores, levels):
+        return jax.lax.scan(lambda s, new: (s.at[jnp.argsort(s)[0]].set(new), None), scores, levels)
+
+    assert rankings(one_by_one, jnp.zeros(LARGE), jnp.zeros(BATCH), size=LARGE) == [("sort", "scan")]
+
+
+def test_revisits_and_slots_of_ones_own_rank_nothing():
+    buffer = jax.eval_shape(lambda: empty(LARGE))
+    candidates = jax.eval_shape(lambda: candidates_of(np.arange(BATCH), np.zeros(BATCH)))
+    slots = jnp.zeros(BATCH, jnp.int32)
+    assert rankings(level_buffer.insert_at, buffer, slots, candidates, size=LARGE) == []
+    assert rankings(level_buffer.revisit, buffer, slots, candidates.visits, size=LARGE) == []

@@ -18,7 +18,7 @@ from minied.errors import UserError
 from minied.hyperparameters import require_range
 from minied.levels.space import LevelSpace, Suite
 from minied.spaces import Discrete
-from minied.teachers.base import Plan, Teacher, propose_new
+from minied.teachers.base import NEW, Plan, Teacher, propose_new
 
 ENV = "run_world:Line"
 OTHER_ENV = "run_world:OtherLine"
@@ -129,14 +129,14 @@ class Picky(Teacher):
     def check(self) -> None:
         require_range(self, "temperature", 0, float("inf"), open_low=True)
 
-    def init(self, key, space):
+    def init(self, key, space, num_levels):
         return ()
 
     def plan(self, key, schedule, num_levels):
-        return Plan(replay=jnp.asarray(False), train=jnp.asarray(True))
+        return Plan.of(NEW, train=True, new_batches=1)
 
     def propose(self, key, state, plan, space, num_levels, probe):
-        return propose_new(key, space, num_levels)
+        return state, propose_new(key, space, num_levels)
 
     def observe(self, state, plan, proposal, outcome, space):
         return ()

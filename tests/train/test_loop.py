@@ -14,7 +14,7 @@ from minied.levels.space import Suite
 from minied.students import ppo
 from minied.students.networks.config import NetworkConfig
 from minied.students.ppo import PPOConfig
-from minied.teachers.base import Plan
+from minied.teachers.base import NEW, REPLAY, Plan
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.teachers.prioritized_level_replay import PrioritizedLevelReplay, RobustPrioritizedLevelReplay
 from minied.train.config import TrainConfig
@@ -120,13 +120,13 @@ def test_trap_18_the_check_would_see_a_plan_that_belongs_to_a_member():
     setting, state = setting_and_state()
 
     def per_member(setting, state):
-        plans = Plan(replay=jnp.zeros(3, bool), train=jnp.zeros(3, bool), probes=jnp.zeros(3, jnp.int32))
+        plans = jax.vmap(lambda kind: Plan.of(kind, train=kind == REPLAY, new_batches=1))(jnp.zeros(3, jnp.int32))
         return jax.vmap(lambda plan, member: iterate(setting, state.schedule, plan, member))(plans, state.members)
 
     assert not update_is_a_real_branch(jaxpr_of(per_member, setting, state))
 
     def shared(setting, state):
-        plan = Plan(replay=jnp.asarray(False), train=jnp.asarray(False))
+        plan = Plan.of(NEW, train=False, new_batches=1)
         return jax.vmap(lambda member: iterate(setting, state.schedule, plan, member))(state.members)
 
     assert update_is_a_real_branch(jaxpr_of(shared, setting, state))
@@ -315,8 +315,9 @@ def test_trap_14_every_simulated_step_is_counted_and_those_learnt_from_apart():
     assert counters["iterations"] == 20
     assert counters["env_steps"] == 20 * B * T  # of one member; those only for scoring included
     assert counters["train_steps"] == counters["student_updates"] * B * T
-    assert int(schedule.new_batches) + int(schedule.replay_batches) == 20
-    assert counters["student_updates"] == int(schedule.replay_batches)  # PLR⊥ learns from replay alone
+    # PLR⊥ learns from replay alone, and every other batch is new.
+    assert counters["student_updates"] == 20 - int(schedule.new_batches)
+    assert int(schedule.rollouts) == int(schedule.iterations) == 20
     assert 2 < counters["student_updates"] < 18
 
 
@@ -333,7 +334,7 @@ def test_plain_plr_learns_from_every_batch():
     state, _ = played_with(config, (8,))
     counters = program_of(config).counters(state)
     assert counters["student_updates"] == counters["iterations"] == 8
-    assert 0 < int(state.schedule.replay_batches) < 8
+    assert 2 <= int(state.schedule.new_batches) < 8  # two batches of 4 are half of 16; the others may be replayed
 
 
 # -- what an iteration does to the student -----------------------------------------------------------------------------
@@ -358,7 +359,8 @@ def trained(before, after):
 def test_robust_plr_learns_nothing_from_new_levels_bit_for_bit():
     kinds = collections.Counter()
     for before, after, _ in step_by_step():
-        replayed = int(after.schedule.replay_batches) > int(before.schedule.replay_batches)
+        replayed = int(after.schedule.last_kind) == REPLAY
+        assert replayed == (int(after.schedule.new_batches) == int(before.schedule.new_batches))
         assert trained(before, after) == replayed
         assert equal(before.members.student, after.members.student) != replayed
         kinds[replayed] += 1
@@ -393,7 +395,7 @@ def test_trap_03_score_of_a_replayed_level_measures_against_the_best_return_it_e
     buffer = state.members.teacher
     buffer = buffer.replace(max_returns=jnp.where(buffer.filled, 100.0, buffer.max_returns))
     state, _ = program.advance(state.replace(members=state.members.replace(teacher=buffer)), 3)
-    assert int(state.schedule.replay_batches) == 1
+    assert (int(state.schedule.last_kind), int(state.schedule.new_batches)) == (REPLAY, 2)
     buffer = state.members.teacher
     visited = np.asarray(buffer.filled) & (np.asarray(buffer.last_seen) == 3)
     changed = visited & (np.asarray(buffer.scores) > 50)
@@ -465,7 +467,7 @@ def test_trap_09_linear_rate_is_counted_in_student_updates_and_ends_at_zero_with
             rates.append(float(row["student/learning_rate"][0]))
     assert program.counters(state)["iterations"] > 6  # iterations without learning do not count
     np.testing.assert_allclose(rates, [0.01, 0.0075, 0.005, 0.0025], rtol=1e-6)
-    assert float(ppo.learning_rate(config.ppo.traced(), jnp.int32(4), jnp.int32(4))) == 0.0
+    assert float(ppo.learning_rate(config.ppo.traced(), jnp.float32(1))) == 0.0
 
 
 # -- one trace ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The student of minied: encoder × memory × heads, a `Student`.
 
-Letters: ``T`` steps, ``M`` rows (environments × agents), ``A`` actions, ``K`` value heads.
+Letters: ``T`` steps, ``M`` rows (environments × agents), ``A`` actions, ``K`` value heads, ``P`` policy heads.
 """
 
 import dataclasses
@@ -27,11 +27,14 @@ class _Network(nn.Module):
     def __call__(self, carry: Carry, observation: Any, reset: jax.Array):
         encoding = Encoder(self.observation_space, self.config, name="encoder")(observation)
         carry, features = Memory(self.config, name="memory")(carry, encoding, reset)
-        logits = self._head("policy", features, self.num_actions, *self._policy_init())
+        policies = [
+            self._head(name, features, self.num_actions, *self._policy_init())
+            for name in ("policy", *(f"policy_{p}" for p in range(1, self.config.num_policy_heads)))
+        ]
         values = [
             self._head(f"value_{k}", features, 1, *self._value_init()) for k in range(self.config.num_value_heads)
         ]
-        return carry, logits, jnp.concatenate(values, axis=-1)
+        return carry, jnp.stack(policies, axis=-2), jnp.concatenate(values, axis=-1)
 
     def _head(self, name: str, features: jax.Array, size: int, activation, hidden_init, final_init) -> jax.Array:
         hidden = activation(nn.Dense(self.config.head_size, kernel_init=hidden_init, name=f"{name}_hidden")(features))
@@ -73,14 +76,34 @@ class ActorCritic:
         sample = jax.tree.map(
             lambda leaf: jnp.asarray(leaf)[None, None], self.observation_space.sample(jax.random.key(0))
         )
-        return self._network.init(key, self.initial_carry(1), sample, jnp.zeros((1, 1), bool))["params"]
+        return self._network.init(key, initial_carry(self.config, 1), sample, jnp.zeros((1, 1), bool))["params"]
 
     def initial_carry(self, num_rows: int) -> Carry:
         """Return the memory of ``num_rows`` rows at the start of their episodes."""
-        return initial_carry(self.config, num_rows)
+        memory = initial_carry(self.config, num_rows)
+        if self.config.num_policy_heads == 1:
+            return memory
+        # The acting head travels with the row, so that it stays the row's own when a minibatch shuffles rows.
+        return memory, jnp.arange(num_rows, dtype=jnp.int32) % self.config.num_policy_heads
 
     def apply(
         self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array
     ) -> tuple[Carry, jax.Array, jax.Array]:
         """Run the network over a sequence, see `Student.apply`."""
-        return self._network.apply({"params": parameters}, carry, observation, reset)  # type: ignore[return-value]
+        if self.config.num_policy_heads == 1:
+            memory, logits, values = self._run(parameters, carry, observation, reset)
+            return memory, logits[:, :, 0], values
+        memory, heads = carry
+        memory, logits, values = self._run(parameters, memory, observation, reset)
+        acting = jnp.take_along_axis(logits, heads[None, :, None, None], axis=2)[:, :, 0]
+        return (memory, heads), acting, values
+
+    def policies(self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array) -> jax.Array:
+        """Run the network over a sequence and return what every policy head says, see `Student.policies`."""
+        memory = carry if self.config.num_policy_heads == 1 else carry[0]
+        return self._run(parameters, memory, observation, reset)[1]
+
+    def _run(
+        self, parameters: Parameters, memory: Any, observation: Any, reset: jax.Array
+    ) -> tuple[Any, jax.Array, jax.Array]:
+        return self._network.apply({"params": parameters}, memory, observation, reset)  # type: ignore[return-value]

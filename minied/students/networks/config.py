@@ -25,12 +25,16 @@ class NetworkConfig:
     """Hidden units of the policy head and of each value head."""
     num_value_heads: int = 1
     """K, the size of the ensemble of value heads; scores of disagreement need at least 2."""
+    num_policy_heads: int = 1
+    """P, the size of the ensemble of policies, which share encoder and memory. Row i of a batch (an environment's agent) is
+    played by policy i mod P, which alone learns from it; scores of policy disagreement need at least 2."""
     recipe: Recipe = "minimax"
     """Whose activations and initial weights: minimax (tanh heads, policy layer constant 0.01) or jaxued (ReLU heads,
     orthogonal)."""
 
     def __post_init__(self) -> None:
-        for name in ("conv_filters", "embedding_size", "memory_size", "head_size", "num_value_heads"):
+        sizes = ("conv_filters", "embedding_size", "memory_size", "head_size", "num_value_heads", "num_policy_heads")
+        for name in sizes:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: at least 1")
         for name, choices in (("memory", get_args(MemoryKind)), ("recipe", get_args(Recipe))):

@@ -1,0 +1,141 @@
+"""Runs as small as they can be, one for each teacher, on a corridor whose levels can do all that a teacher may ask for.
+
+In a module of its own, so that tests of several folders share the compiled programs: equal settings compile once.
+Letters: ``B`` levels in a batch, ``T`` steps of a rollout, ``N`` iterations.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from toy_worlds import EditableCorridor
+
+from minied import registry
+from minied.students.networks.config import NetworkConfig
+from minied.students.ppo import PPOConfig
+from minied.teachers.scoring import ScoringTeacher
+from minied.train.config import TrainConfig
+from minied.train.program import Program, _advance, _init
+
+B, T, N = 4, 12, 7
+ENV = EditableCorridor(length=5, max_steps=6)
+NETWORK = NetworkConfig(
+    memory="none", memory_size=4, head_size=4, embedding_size=2, num_value_heads=2, num_policy_heads=2
+)
+TEACHERS, SCORES = registry.names("teacher"), registry.names("score")
+UNSCORED = ("domain_randomization", "fixed_curriculum")  # teachers that need no score
+
+_REPLAY = {"buffer_size": 12, "minimum_fill": 0.5}  # warm once 6 levels were offered: 2 batches
+_ALWAYS = {"replay_probability": 1.0}  # no chance is left in the plan
+OPTIONS = {
+    "domain_randomization": {},
+    "fixed_curriculum": {"file": "suite:ends", "updates_per_level": 2},
+    "plr": _REPLAY | _ALWAYS | {"score": "positive_value_loss"},
+    "robust_plr": _REPLAY | _ALWAYS | {"score": "max_mc"},
+    "uniform_replay": _REPLAY | _ALWAYS | {"score": "l1_value_loss"},
+    "parallel_plr": _REPLAY | {"score": "signed_gae"},
+    "accel": _REPLAY | _ALWAYS | {"score": "exact_regret"},
+    "parallel_accel": _REPLAY | {"score": "one_step_td"},
+    "map_elites": _REPLAY | _ALWAYS | {"score": "return_variance", "features": ("start",), "feature_ranges": (1.0, 6.0)},
+    "learned_mixture": _REPLAY | {"score": "mean_return", "file": "suite:ends"},
+    # 14 candidates are rounded up to 4 batches
+    "sfl": {
+        "score": "learnability", "buffer_size": 12, "num_candidates": 14, "candidate_rollouts": 2, "refresh_every": 3,
+    },
+    "ncc": {
+        "score": "generalized_learnability", "buffer_size": 12, "rescored_batches": 2, "new_batches": 1,
+        "probe_rollouts": 2, "refresh_every": 3,
+    },
+}  # fmt: skip
+
+COUNTS = {
+    # teacher: student updates, batches of new levels, batches of B × T steps, of N = 7 iterations
+    "domain_randomization": (7, 7, 7),
+    "fixed_curriculum": (7, 0, 7),  # the levels are the user's
+    "plr": (7, 2, 7),  # new new R R R R R, learning from all
+    "robust_plr": (5, 2, 7),  # the same, learning from R
+    "uniform_replay": (5, 2, 7),
+    "parallel_plr": (6, 8, 14),  # [new new] once, which are 8 of 12 levels; then 6 times [R new]
+    "accel": (3, 2, 7),  # new new R M R M R, learning from R
+    "parallel_accel": (6, 9, 21),  # [new new new] once; then 6 times [R new M]
+    "map_elites": (3, 2, 7),  # as accel
+    "learned_mixture": (7, 2, 7),  # new new, then mixed batches, which count as none
+    # refreshes in iterations 0, 3 and 6, each of 4 batches played twice: 7 + 3 · 4 · 2
+    "sfl": (7, 12, 31),
+    # likewise; 3 batches are the whole buffer: 7 + (3 + 1) · 2 at first, then twice (2 + 1) · 2 more
+    "ncc": (7, 3, 27),
+}
+
+
+def teacher_of(name, **options):
+    return registry.load("teacher", name)(**OPTIONS[name] | options)
+
+
+def config_of(teacher, **options):
+    """The config of a teacher, or of that of a name."""
+    defaults = {
+        "env": ENV,
+        "teacher": teacher_of(teacher) if isinstance(teacher, str) else teacher,
+        "network": NETWORK,
+        "ppo": PPOConfig(learning_rate=0.01, num_epochs=1),
+        "num_envs": B,
+        "num_steps": T,
+        "updates": 100,
+        "seed": 5,
+    }
+    return TrainConfig(**defaults | options)
+
+
+@functools.cache
+def program_of(config):
+    return Program(config)
+
+
+@functools.cache
+def played(config, pieces=(N,)):
+    """The state after the last of these counts of iterations, and the metrics of each piece."""
+    program, rows = program_of(config), []
+    state = program.init()
+    for until in pieces:
+        state, row = program.advance(state, until)
+        rows.append(row)
+    return state, rows
+
+
+def copy(state):
+    return jax.tree.map(jnp.copy, state)
+
+
+def raw(tree):
+    """Leaves as NumPy, typed keys as their words."""
+    return [
+        np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
+        for leaf in jax.tree.leaves(tree)
+    ]
+
+
+def equal(a, b):
+    return all(np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for x, y in zip(raw(a), raw(b), strict=True))
+
+
+def buffer_of(config, state) -> Any:
+    """The teacher's buffer, [S, ...], or None."""
+    return config.teacher.buffer_of(state.members.teacher) if isinstance(config.teacher, ScoringTeacher) else None
+
+
+def counts(state):
+    """As in `COUNTS`."""
+    schedule = state.schedule
+    return int(schedule.student_updates), int(schedule.new_batches), int(schedule.rollouts)
+
+
+def compiled_programs() -> tuple[int, int]:
+    """How many programs to begin and to advance a run there are."""
+    return tuple(function._cache_size() for function in (_init, _advance))  # pyright: ignore
+
+
+def float_fields(config):
+    return [field.name for field in dataclasses.fields(config) if field.type in (float, "float")]
