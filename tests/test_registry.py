@@ -20,8 +20,16 @@ def test_every_registered_name_loads_and_is_named_again(kind):
 
 
 def test_shipped_names_are_there():
-    assert {"domain_randomization", "plr", "robust_plr"} <= set(registry.names("teacher"))
-    assert {"max_mc", "positive_value_loss"} <= set(registry.names("score"))
+    assert {
+        "accel", "domain_randomization", "fixed_curriculum", "learned_mixture", "map_elites", "ncc", "parallel_accel",
+        "parallel_plr", "plr", "robust_plr", "sfl", "uniform_replay",
+    } <= set(registry.names("teacher"))  # fmt: skip
+    assert {
+        "entropy", "exact_regret", "generalized_learnability", "l1_value_loss", "learnability", "least_confidence",
+        "max_mc", "mean_return", "min_margin", "negative_advantage_if_solved", "negative_return", "novelty",
+        "one_step_td", "parameter_change", "policy_disagreement", "positive_value_loss", "return_variance", "signed_gae",
+        "value_disagreement",
+    } <= set(registry.names("score"))  # fmt: skip
 
 
 def test_import_path_loads_a_users_own_thing_and_names_it_again():

@@ -438,6 +438,11 @@ def ensemble_score(signals):
     return signals.over_episodes(signals.value_ensemble.std(axis=-1))
 
 
+@score(needs=("std_return_of_levels",))
+def spread_of_levels(signals):
+    return signals.std_return_of_levels
+
+
 @score(needs=("rewards",))
 def nan_score(signals):
     return jnp.full((), jnp.nan)

@@ -43,7 +43,8 @@ def distribution(kind, scores, ages, filled, temperature, staleness, top_k=1):
     by_score = distribution_by_score(kind, scores, filled, temperature, staleness, top_k)
     number, total = sum(map(bool, filled)), sum(age for age, full in zip(ages, filled, strict=True) if full)
     stale = [age / total if total else 1 / number for age in ages] if number else [0.0] * len(scores)
-    return np.asarray([(1 - staleness) * p + staleness * s if f else 0.0 for p, s, f in zip(by_score, stale, filled)])
+    columns = zip(by_score, stale, filled, strict=True)
+    return np.asarray([(1 - staleness) * p + staleness * s if full else 0.0 for p, s, full in columns])
 
 
 @dataclasses.dataclass
@@ -89,7 +90,9 @@ class ReferenceBuffer:
         identity, self.next_identity = self.next_identity, self.next_identity + 1
         parent, lineage, generation = family
         lineage = identity if lineage < 0 else lineage
-        self.slots[j] = Stored(level, score, max_return, self.clock, 1, self.clock, identity, parent, lineage, generation)
+        self.slots[j] = Stored(
+            level, score, max_return, self.clock, 1, self.clock, identity, parent, lineage, generation
+        )
 
     def _seen(self, j, score, max_return, smoothing):
         """One visit to slot j; score None if it gave none."""

@@ -146,6 +146,14 @@ def test_a_slot_of_probability_zero_is_never_drawn_from_a_large_half_filled_buff
             assert np.all(p[slots] > 0)
 
 
+def test_rounding_of_the_sums_draws_no_slot_of_probability_zero(monkeypatch):
+    # the highest uniform there is, and a total that it rounds up to; the last slots have no probability
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.full(shape, 1.0))
+    for probabilities in ([0.3, 0.0, 0.7, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 1e-30, 0.0, 0.0]):
+        slots = level_buffer.sample_slots(jax.random.key(0), jnp.asarray(probabilities), 3)
+        assert np.all(np.asarray(probabilities)[np.asarray(slots)] > 0)
+
+
 def test_one_certain_slot_is_always_drawn():
     for slot in (0, 3, 5):
         p = jnp.zeros(6).at[slot].set(1.0)

@@ -1,4 +1,4 @@
-"""Random sequences of operations leave the very buffer that the plain-Python reference leaves, whole state for whole state."""
+"""Random sequences of operations leave the very buffer that a plain-Python reference leaves, whole state for whole state."""
 
 import functools
 import math
@@ -199,7 +199,9 @@ def test_any_sequence_of_operations_equals_the_sequential_reference(capacity, si
 
 
 def visits(*rows, parent=-1):
-    return [Visit(level, float(score), float(best) if valid else NONE, valid, parent) for level, score, best, valid in rows]
+    return [
+        Visit(level, float(score), float(best) if valid else NONE, valid, parent) for level, score, best, valid in rows
+    ]
 
 
 @pytest.mark.parametrize("priority", PRIORITIES[:2], ids=["weight", "score"])
@@ -211,11 +213,19 @@ def test_sequences_that_chance_might_miss(priority):
     better = visits(*[(level, 48, 0, True) for level in (9, 10, 11, 12)])
     here, nowhere = [0, 1, 2, 3], [-1] * 4
     run(6, priority, [("insert", same, here, 1.0), ("insert", same, here, 0.5), ("insert twice", same, here, 1.0)])
-    run(6, priority, [("insert", nothing, here, 1.0), ("insert_at", nothing, here, 1.0), ("revisit", nothing, here, 1.0)])
+    run(
+        6,
+        priority,
+        [("insert", nothing, here, 1.0), ("insert_at", nothing, here, 1.0), ("revisit", nothing, here, 1.0)],
+    )
     # ties are no reason to let a level go: of 5, 6, 7, 8 only two find a slot
     full = run(6, priority, [("insert", ties, here, 1.0), ("insert", others, here, 1.0)])
     assert sorted(full.levels["id"].tolist()) == [1, 2, 3, 4, 5, 6]
     swapped = run(4, priority, [("insert", ties, here, 1.0), ("insert", better, here, 1.0)])
     assert sorted(swapped.levels["id"].tolist()) == [9, 10, 11, 12]
     # nothing but invalid visits to what no one has scored, then one score
-    run(4, priority, [("revisit", nothing, here, 1.0), ("revisit", same, [2, 2, -1, 2], 0.25), ("revisit", same, nowhere, 1)])
+    run(
+        4,
+        priority,
+        [("revisit", nothing, here, 1.0), ("revisit", same, [2, 2, -1, 2], 0.25), ("revisit", same, nowhere, 1)],
+    )

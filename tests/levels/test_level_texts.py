@@ -16,7 +16,13 @@ def read(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "text", ["S.G\n\nSG\n\nS...G\n", "S.G\n\n\n\nSG\n \t\nS...G", "\n\n\nS.G\n\nSG\n\nS...G\n\n\n", "S.G\r\n\r\nSG\r\n\r\nS...G"]
+    "text",
+    [
+        "S.G\n\nSG\n\nS...G\n",
+        "S.G\n\n\n\nSG\n \t\nS...G",
+        "\n\n\nS.G\n\nSG\n\nS...G\n\n\n",
+        "S.G\r\n\r\nSG\r\n\r\nS...G",
+    ],
 )
 def test_levels_are_read_in_order_whatever_empty_lines_part_them(tmp_path, text):
     assert read(tmp_path, text) == [2, 1, 4]

@@ -3,6 +3,7 @@ import re
 import signal
 import subprocess
 import time
+import types
 
 import numpy as np
 import pytest
@@ -182,11 +183,14 @@ def test_kill_in_the_middle_of_saves(start_process, minied, config_file, tmp_pat
     options = ["--checkpoint-every", "2", "--no-pictures", "--quiet"]
     arguments = ["train", config_file, "--run-dir", "run", "--num-seeds", "2", *options]
     run, kept = tmp_path / "run", []
-    for moment in (0.15, 0.0, 0.01, 0.03):  # seconds after the first sign of a save
+    for moment in (0.01, 0.0, 0.01, 0.03):  # seconds after the first sign of a save; the first time after a whole one
         process = start_process(*arguments, FAKE_ITERATION_SECONDS="0.01")
         before = entries(run)
         deadline = time.monotonic() + 60
-        while process.poll() is None and entries(run) == before and time.monotonic() < deadline:
+        while process.poll() is None and time.monotonic() < deadline:
+            new = entries(run) - before
+            if any(name.isdigit() for name in new) if not kept else new:
+                break
             time.sleep(0.0005)
         time.sleep(moment)
         process.kill()
@@ -332,6 +336,38 @@ def test_list(minied):
     }
     code, out, _ = minied("list", "presets")
     assert "maze/minimax_dr" in out
+
+
+def test_trap_14_speed_is_the_steps_over_the_seconds_in_which_they_were_made(
+    minied, config_file, monkeypatch, tmp_path
+):
+    """By a clock that only the fake program moves: 50 s to compile, 2 s an iteration, 1000 s an evaluation."""
+    clock, shown, first = [100.0], [], [True]
+    advance, evaluate = run_world.Program.advance, run_world.Program.evaluate
+
+    def slow_advance(self, state, until):
+        done = until - int(state.iterations)
+        clock[0] += 2.0 * done + 50.0 * first.pop() if first else 2.0 * done
+        return advance(self, state, until)
+
+    def slow_evaluate(self, *rest):
+        clock[0] += 1000.0
+        return evaluate(self, *rest)
+
+    monkeypatch.setattr(session, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(run_world.Program, "advance", slow_advance)
+    monkeypatch.setattr(run_world.Program, "evaluate", slow_evaluate)
+    monkeypatch.setattr(console.PlainReporter, "progress", lambda self, now: shown.append(now))
+    options = ["--no-pictures", "--num-seeds", "2"]
+    assert minied("train", config_file, "--run-dir", "run", *options, "--updates", "4")[0] == 0
+    rows = RunFolder(tmp_path / "run").read_rows("timing")
+    # two iterations a row, 8 steps each, for each of two members: 32 steps in 4 s; the first row took 50 s more
+    assert [row["seconds"] for row in rows] == [54.0, 4.0, 4.0, 4.0]
+    assert [row["steps_per_second"] for row in rows] == [round(32 / 54, 1), 8.0, 8.0, 8.0]
+    assert [now.steps_per_second for now in shown[1:]] == [8.0] * 3
+    assert np.isnan(shown[0].steps_per_second)
+    # an update is two iterations, 4 s: one is done with each row, and four are asked for
+    assert [now.seconds_left for now in shown[1:]] == [8.0, 4.0, 0.0]
 
 
 # -- rows and folders --------------------------------------------------------------------------------------------------

@@ -298,12 +298,12 @@ def test_trap_09_rate_changes_the_size_of_the_step_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    ("anneal", "done", "expected"),
-    [("constant", 0, 0.25), ("constant", 8, 0.25), ("linear", 0, 0.25), ("linear", 2, 0.1875), ("linear", 8, 0.0)],
+    ("anneal", "progress", "expected"),
+    [("constant", 0, 0.25), ("constant", 1, 0.25), ("linear", 0, 0.25), ("linear", 0.25, 0.1875), ("linear", 1, 0.0)],
 )
-def test_trap_09_learning_rate_is_counted_in_student_updates_and_linear_ends_at_zero(anneal, done, expected):
+def test_trap_09_learning_rate_falls_with_the_progress_of_the_run_and_linear_ends_at_zero(anneal, progress, expected):
     settings = PPOConfig(learning_rate=0.25, anneal=anneal).traced()
-    rate = jax.jit(ppo.learning_rate)(settings, jnp.int32(done), jnp.int32(8))
+    rate = jax.jit(ppo.learning_rate)(settings, jnp.float32(progress))
     assert rate.dtype == jnp.float32
     assert float(rate) == expected
 

@@ -1,6 +1,7 @@
 """ACCEL: when levels are edited, whose copies they are, and that nothing is learnt from them."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +65,7 @@ def test_an_iteration_edits_exactly_after_one_that_replayed(probability):
     schedule, plan = plans(probability)
     kinds = plan.kind.tolist()
     assert set(kinds) == {NEW, REPLAY, MUTATED} if probability < 1 else {NEW, REPLAY, MUTATED} >= set(kinds)
-    for last, kind in zip(kinds, kinds[1:], strict=False):
+    for last, kind in itertools.pairwise(kinds):
         assert (kind == MUTATED) == (last == REPLAY)
     assert kinds[0] == NEW
     np.testing.assert_array_equal(plan.train, plan.kind == REPLAY)  # nothing is learnt from new levels or edited ones
@@ -233,9 +234,7 @@ def test_parallel_children_are_offered_with_the_new_levels_after_the_replayed_on
     first = proposal_of([10, 20, 30, 40], [REPLAY] * 4, slots)
     ancestry = jax.tree.map(lambda a, b: jnp.concatenate([a, a, b]), first.ancestry, children)
     starts = [10, 20, 30, 40, 51, 52, 53, 54, 11, 21, 31, 41]
-    proposal = proposal_of(
-        starts, [REPLAY] * 4 + [NEW] * 4 + [MUTATED] * 4, [0, 1, 2, 3] + [-1] * 8, ancestry=ancestry
-    )
+    proposal = proposal_of(starts, [REPLAY] * 4 + [NEW] * 4 + [MUTATED] * 4, [0, 1, 2, 3] + [-1] * 8, ancestry=ancestry)
     after = _observe(PARALLEL.traced(), filled_buffer(), WARM, proposal, outcome(np.arange(1, 13)))
     got = held(after)
     assert {start: got[start] for start in (10, 20, 30, 40)} == {10: 1, 20: 2, 30: 3, 40: 4}

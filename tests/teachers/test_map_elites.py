@@ -37,9 +37,7 @@ SPACE = Plane()
 
 
 def teacher_of(features=("width", "depth"), ranges=(0.0, 10.0, -8.0, 8.0), buffer_size=8, **options):
-    return MapElites(
-        features=features, feature_ranges=ranges, buffer_size=buffer_size, score="mean_return", **options
-    )
+    return MapElites(features=features, feature_ranges=ranges, buffer_size=buffer_size, score="mean_return", **options)
 
 
 def cells(teacher, levels):
@@ -122,7 +120,9 @@ def archive(state):
     """{cell: (level, score)}"""
     buffer = state.buffer
     return {
-        j: (buffer.levels[j].tolist(), float(buffer.scores[j])) for j in range(buffer.capacity) if bool(buffer.filled[j])
+        j: (buffer.levels[j].tolist(), float(buffer.scores[j]))
+        for j in range(buffer.capacity)
+        if bool(buffer.filled[j])
     }
 
 
@@ -137,6 +137,16 @@ def test_each_level_goes_to_the_cell_of_its_kind_and_the_best_stays():
 def test_of_equals_the_first_of_the_batch_stays_and_what_finished_nothing_never_does():
     state = observe(started(), [[1, 1], [2, 2], [3, 3], [4, 4]], [7, 7, 9, 9], finished=[1, 1, 0, 0])
     assert archive(state) == {1: ([1, 1], 7.0)}
+
+
+def test_an_elite_that_is_met_again_is_visited_and_does_not_compete_with_itself():
+    state = observe(started(), [[1, 1], [6, 1], [1, -1], [6, -1]], [5, 6, 7, 8])
+    # (1, 1) comes to 3 this time; (2, 2) of its kind is worth 4 and takes the cell
+    state = observe(state, [[1, 1], [6, 1], [1, -1], [6, -1]], [3, 9, 1, 2], finished=[1, 1, 0, 1])
+    assert archive(state) == {0: ([1, -1], 7.0), 1: ([1, 1], 3.0), 2: ([6, -1], 2.0), 3: ([6, 1], 9.0)}
+    assert state.buffer.visits.tolist()[:4] == [1, 2, 2, 2]
+    state = observe(state, [[2, 2], [2, 2], [2, 2], [2, 2]], [4, 4, 4, 4])
+    assert archive(state)[1] == ([2, 2], 4.0)
 
 
 def test_there_is_never_more_than_one_level_of_a_kind():

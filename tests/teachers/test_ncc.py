@@ -122,7 +122,9 @@ def state_of(starts, scores, distribution=None, cursor=0, squared=0.1):
     """A buffer of 8 whose first levels have scores; the others stand there without one."""
     buffer = fill(empty().buffer, SPACE, starts, scores)
     distribution = [1 / 8] * 8 if distribution is None else distribution
-    return NCCState(buffer, jnp.asarray(distribution, jnp.float32), jnp.full(8, squared, jnp.float32), jnp.int32(cursor))
+    return NCCState(
+        buffer, jnp.asarray(distribution, jnp.float32), jnp.full(8, squared, jnp.float32), jnp.int32(cursor)
+    )
 
 
 def test_gradient_by_hand():

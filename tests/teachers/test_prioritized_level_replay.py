@@ -74,6 +74,17 @@ def test_warm_up_is_counted_in_batches_of_new_levels(minimum_fill, new_batches, 
             assert replays(plan) is warm
 
 
+@pytest.mark.parametrize("cast", [lambda t: t, lambda t: t.traced()], ids=["plain", "traced"])
+@pytest.mark.parametrize("capacity", [10, 30, 4000])
+def test_a_share_that_is_offered_exactly_is_enough(cast, capacity):
+    """Tenths are no numbers of float32, nor are their multiples by it: none may be a batch late."""
+    for tenths in range(1, 11):
+        teacher = cast(teacher_of(buffer_size=capacity, minimum_fill=tenths / 10, replay_probability=1.0))
+        batch = tenths * capacity // 10  # levels in a batch, so that one is the share
+        for levels, warm in ((batch, True), (batch - 1, False)):
+            assert bool(teacher.is_warm(schedule(1), levels)) is warm, (tenths, levels)
+
+
 def test_replayed_batches_do_not_warm():
     assert not replays(teacher_of(replay_probability=1.0).plan(jax.random.key(0), schedule(0, 50), B))
 
@@ -182,6 +193,7 @@ def test_sources_are_told():
 def test_uniform_replay_is_robust_plr_that_looks_at_no_score():
     teacher = UniformReplay(buffer_size=8)
     np.testing.assert_allclose(teacher.replay_distribution(filled_buffer()), 1 / 8, rtol=1e-6)
+    assert teacher.eviction == "score"  # all weights are equal, and something has to say who goes
     plan = teacher.plan(jax.random.key(0), schedule(0), B)
     assert not bool(plan.train)
     draw = jax.jit(jax.vmap(lambda k: teacher.propose(k, filled_buffer(), REPLAY, SPACE, B, no_probe)[1].slots))

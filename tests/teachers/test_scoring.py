@@ -51,6 +51,14 @@ def test_every_batch_is_played_with_a_key_of_its_own():
     assert len(set(np.asarray(scores).tolist())) == 12
 
 
+def test_a_score_that_compares_levels_compares_all_that_are_played_and_not_those_of_a_batch():
+    # mean returns 0 … 11: the standard deviation of all is √(143/12); within each batch of four it would be √(5/4)
+    teacher = teacher_of(score="toy_worlds:spread_of_levels")
+    scored = probed(teacher, buffer_of(teacher), range(1, 13), [-1] * 12, TableProbe(np.arange(-1.0, 100.0)))
+    np.testing.assert_allclose(scored.visits.scores, np.sqrt(143 / 12), rtol=1e-5)
+    np.testing.assert_array_equal(scored.visits.max_returns, np.arange(12.0))
+
+
 def test_trap_03_what_is_known_of_a_level_counts_when_it_is_played_again():
     # MaxMC of one step at value 0 is R⁺: the best known return where it is higher than the one now
     teacher = teacher_of(score="max_mc")

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from toy_worlds import Corridor
+from toy_worlds import Corridor, Meeting
 
 from minied.errors import UserError
 from minied.students.ppo import PPOConfig
@@ -31,6 +31,16 @@ def config(**options):
         ({"checkpoint_every": 7}, ("checkpoint_every is 7", "multiple of log_every = 10")),
         ({"num_envs": 6, "ppo": PPOConfig(num_minibatches=4)}, ("ppo.num_minibatches is 4", "num_envs = 6")),
         ({"suite": "held_out"}, ("unknown suite 'held_out'",)),
+        ({"env_steps": -1}, ("env_steps is -1", "at least 0")),
+        ({"keep_checkpoints": 1}, ("keep_checkpoints is 1", "at least 2")),
+        ({"num_train_levels": -1}, ("num_train_levels is -1", "at least 0")),
+        ({"train_levels_seed": -1}, ("train_levels_seed is -1", "at least 0")),
+        ({"log_score_correlations": ("maxmc",)}, ("unknown score 'maxmc'", "did you mean 'max_mc'")),
+        ({"log_score_correlations": ("value_disagreement",)}, ("'value_disagreement'", "num_value_heads is 1")),
+        (
+            {"log_score_correlations": ("max_mc",), "env": Meeting()},
+            ("log_score_correlations needs exact regret", "Meeting"),
+        ),
         ({"teacher": RobustPrioritizedLevelReplay(buffer_size=8), "num_envs": 16}, ("teacher.buffer_size is 8", "16")),
     ],
     ids=str,
@@ -40,6 +50,18 @@ def test_a_config_that_cannot_work_is_refused_in_one_line(options, parts):
         config(**options)
     assert all(part in str(error.value) for part in parts)
     assert "\n" not in str(error.value)
+
+
+def test_a_budget_of_steps_is_whole_batches_at_least_as_many_and_none_if_it_is_zero():
+    # 4 environments of 8 steps: 32 a batch
+    sizes = {steps: config(env_steps=steps, num_envs=4, num_steps=8).max_rollouts for steps in (1, 32, 33, 64, 0)}
+    assert sizes == {1: 1, 32: 1, 33: 2, 64: 2, 0: 2**31 - 1}
+
+
+def test_scores_whose_correlation_is_logged_are_part_of_the_config():
+    logged = config(log_score_correlations=("max_mc", "learnability"))
+    assert logged.to_dict()["log_score_correlations"] == ["max_mc", "learnability"]
+    assert logged.fingerprint != config().fingerprint
 
 
 def test_zero_means_at_the_end_only_and_is_allowed():

@@ -77,8 +77,8 @@ class CountedCorridor(EditableCorridor):
 
 
 COUNTED = CountedCorridor(length=ENV.length, max_steps=ENV.max_steps)
-OWN_BRANCHES = ("accel", "learned_mixture", "ncc", "parallel_accel", "plr", "sfl")
-"""Teachers with an own `plan` and `propose`; the others share theirs, and take longer to compile than to understand."""
+OWN_BRANCHES = ("accel", "learned_mixture", "ncc", "parallel_accel", "sfl")
+"""Teachers with an own `plan` and `propose`, plain PLR apart, which `test_loop` follows; the others share theirs."""
 BY_DEFAULT = [name if name in OWN_BRANCHES else pytest.param(name, marks=pytest.mark.slow) for name in TEACHERS]
 
 DRAWN = {

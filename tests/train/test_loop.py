@@ -470,6 +470,22 @@ def test_trap_09_linear_rate_is_counted_in_student_updates_and_ends_at_zero_with
     assert float(ppo.learning_rate(config.ppo.traced(), jnp.float32(1))) == 0.0
 
 
+def test_trap_09_a_run_that_ends_by_its_steps_ends_at_rate_zero_too():
+    # 9 rollouts: each iteration of PLR⊥ is one, whether it learns or not, and updates alone would be far from the end
+    config = config_of(
+        ppo=PPOConfig(learning_rate=0.01, anneal="linear", num_epochs=2), env_steps=9 * B * T - 1, network=SMALL
+    )
+    program, state, seen = program_of(config), program_of(config).init(), []
+    while not program.is_finished(state):
+        before = program.counters(state)
+        state, row = program.advance(state, before["iterations"] + 1)
+        if program.counters(state)["student_updates"] > before["student_updates"]:
+            seen.append((before["iterations"], float(row["student/learning_rate"][0])))
+    assert program.counters(state)["env_steps"] == 9 * B * T  # whole batches
+    assert len(seen) > 2
+    np.testing.assert_allclose([rate for _, rate in seen], [0.01 * (1 - i / 9) for i, _ in seen], rtol=1e-5)
+
+
 # -- one trace ---------------------------------------------------------------------------------------------------------
 
 
@@ -555,6 +571,16 @@ def test_recorded_episode_begins_at_the_level_and_stops_before_its_end():
     # the first member walks 3 → 2 → 1 → goal; the state at the goal is already the next episode's start
     assert [int(s.distance) for s in states] == [3, 2, 1]
     assert [int(s.time) for s in states] == [0, 1, 2]
+
+
+def test_trap_16_a_suite_is_played_to_its_own_horizon_and_not_to_that_of_training():
+    program = program_of(config_of(num_seeds=3))  # trains with 6 steps
+    state = program.init()
+    for horizon in (2, 60):
+        env = Corridor(length=5, max_steps=horizon)
+        suite = Suite("far", env, CorridorLevel(jnp.asarray([5], jnp.int32)), ("far",))
+        lengths = program.evaluate(state, suite, jax.random.key(0), 8).mean_length
+        assert np.all(lengths == 2) if horizon == 2 else np.all(lengths > 6), horizon
 
 
 def test_two_agent_world_goes_through_the_same_loop():
