@@ -222,5 +222,8 @@ class Program:
     def proposals(self, state, num_levels):
         return np.arange(num_levels, dtype=np.int32) % self.config.env.size
 
+    def annotated_proposals(self, state, num_levels):
+        return self.proposals(state, num_levels), {"score": np.linspace(0, 1, num_levels, dtype=np.float32)}
+
     def record_episode(self, state, env, level, key, max_states=None):
         return [np.int32(time) for time in range(int(level) + 2)]
