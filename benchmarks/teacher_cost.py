@@ -37,6 +37,7 @@ CASES = {
         "--teacher", "plr", "--teacher.replay-probability", "0", "--teacher.buffer-size", "100000",
     ],
     "robust_plr": ["--teacher", "robust_plr", *FULL],
+    "robust_plr, C = 100000": ["--teacher", "robust_plr", "--teacher.buffer-size", "100000", *FULL],
     "accel": ["--teacher", "accel", *FULL],
     "parallel_plr": ["--teacher", "parallel_plr", *FULL],
     "parallel_accel": ["--teacher", "parallel_accel", *FULL],
