@@ -1,6 +1,8 @@
 """Strict settings for every test: no silent broadcasting or promotion, typed keys only, two CPU devices."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 # Most of the time of the tests is XLA compiling small programs; unoptimised code comes out three to four times sooner, and
 # says the same. Read when the first computation begins, and inherited by the processes that tests start.
@@ -9,7 +11,25 @@ os.environ["XLA_FLAGS"] = " ".join(
 ).strip()
 
 import jax
+import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_programs_do_not_pile_up() -> Iterator[None]:
+    """Forget compiled programs before a process runs out of memory maps.
+
+    Each one holds several maps, and Linux grants a process 65,530; past them XLA crashes instead of raising. A worker that
+    happens to get most of the large tests comes near that.
+    """
+    yield
+    if _memory_maps() > 20_000:
+        jax.clear_caches()
+
+
+def _memory_maps() -> int:
+    maps = Path("/proc/self/maps")  # Linux only
+    return len(maps.read_bytes().splitlines()) if maps.exists() else 0
