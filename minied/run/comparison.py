@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minied.config import presets
 from minied.errors import UserError
 from minied.evaluate import statistics
 from minied.run.evaluation import scores_of
@@ -271,5 +272,10 @@ def _pools(runs: list[_Run]) -> list[list[_Run]]:
 
 
 def _name(run: _Run) -> str:
-    preset = run.description.get("preset") or ""
-    return Path(preset).stem if preset.endswith((".yaml", ".yml")) else preset or run.config["teacher"]["name"]
+    """Return the preset's name, with the teacher's where the run has another than its preset."""
+    preset, teacher = run.description.get("preset") or "", run.config["teacher"]["name"]
+    if preset.endswith(presets.ENDINGS):
+        return Path(preset).stem
+    file = presets.available().get(preset)
+    is_the_presets = file is None or presets.read(file).get("teacher", {}).get("name", teacher) == teacher
+    return (preset or teacher) if is_the_presets else f"{preset} with {teacher}"

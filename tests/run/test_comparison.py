@@ -163,11 +163,17 @@ def test_labels():
 def test_labels_are_presets_or_teachers(make_run):
     rows = {0: [[0.0, 0.0]]}
     runs = [
-        make_run("a", rows, preset="quick"),
+        make_run("a", rows, preset="quick", teacher={"name": "robust_plr"}),
+        make_run("d", rows, preset="quick"),
         make_run("b", rows, preset="some/where/mine.yaml", ppo={"clip": 0.3}),
         make_run("c", rows, ppo={"clip": 0.4}),
     ]
-    assert [method.label for method in compare(runs).methods] == ["quick", "mine", TEACHER]
+    assert [method.label for method in compare(runs).methods] == [
+        "quick",
+        f"quick with {TEACHER}",  # the preset says robust_plr, the command line said another
+        "mine",
+        TEACHER,
+    ]
 
 
 # -- what cannot be compared -------------------------------------------------------------------------------------------
