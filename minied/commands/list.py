@@ -31,8 +31,13 @@ def main(arguments: list[str]) -> int:
     if what is not None and what not in KINDS:
         raise unknown_name("kind of thing to list", what, KINDS)
     world, program = None, "minied list [KIND]"
+    options_of_world = [each.partition("=")[0] for each in rest if each.startswith("--env.")]
     if any(each == "--env" or each.startswith("--env=") for each in rest):
         world, options = parse_world(rest, ListOptions, program, DESCRIPTION)
+    elif options_of_world:
+        raise UserError(
+            f"{options_of_world[0]} needs a world: --env NAME; known: {', '.join(registry.names('environment'))}"
+        )
     else:
         options = parse(ListOptions, rest, program, DESCRIPTION)
     found = {kind: _entries(kind, world) for kind in (KINDS if what is None else (what,))}

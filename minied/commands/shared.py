@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from minied.errors import UserError
+
 
 def enable_compilation_cache() -> None:
     """Keep compiled programs on disk for the next run, unless the user has already said where JAX keeps them.
@@ -26,10 +28,16 @@ def enable_compilation_cache() -> None:
 
 
 def positional(arguments: list[str], default: str | None = None) -> tuple[str | None, list[str]]:
-    """Return the first argument if it is not an option, else ``default``, and the rest."""
-    if arguments and not arguments[0].startswith("-"):
-        return arguments[0], arguments[1:]
-    return default, arguments
+    """Return the first argument if it is not an option, else ``default``, and the rest.
+
+    Raises `UserError` for a second one.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        return default, arguments
+    first, *rest = arguments
+    if rest and not rest[0].startswith("-"):
+        raise UserError(f"unexpected argument {rest[0]!r} after {first!r}; allowed: one at a time, then options")
+    return first, rest
 
 
 def print_json(data: Any) -> None:

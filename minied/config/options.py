@@ -93,8 +93,11 @@ def _plain_reason(message: str) -> str:
 
 def _unrecognized(token: str, known: list[str]) -> str:
     if not token.startswith("-"):
-        return f"unexpected argument {token!r}"
+        return f"unexpected argument {token!r}; see --help"
     word = token.partition("=")[0].replace("_", "-")
+    section = word.rpartition(".")[0]
+    if section == "--teacher" and not any(each.startswith("--teacher.") for each in known):
+        return f"unknown option {token.partition('=')[0]!r}; this teacher has no options"
     return f"unknown option {token.partition('=')[0]!r}{_nearest(word, known)}; see --help"
 
 

@@ -6,6 +6,7 @@ world and of the teacher are chosen first, since their fields are options too.
 """
 
 import dataclasses
+import inspect
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -145,6 +146,11 @@ def _class_of(section: str, name: str) -> type:
     cls = registry.load(kind, name)
     if not (isinstance(cls, type) and issubclass(cls, base) and dataclasses.is_dataclass(cls)):
         raise UserError(f"the {kind} {name!r} is {cls!r}; allowed: a dataclass that subclasses {base.__name__}")
+    if inspect.isabstract(cls):
+        missing = ", ".join(name for name in dir(cls) if getattr(getattr(cls, name), "__isabstractmethod__", False))
+        raise UserError(
+            f"the {kind} {name!r} lacks {missing}; allowed: a subclass of {base.__name__} that defines them"
+        )
     return cls
 
 
@@ -172,6 +178,8 @@ def _flatten(document: Mapping[str, Any], cls: type, source: str, prefix: str = 
 
 def _suggest_key(name: str, prefix: str, hints: Mapping[str, Any]) -> str:
     found = suggestion(name, list(hints))
+    if not hints:
+        return f"; this {prefix.rstrip('.')} has no options"
     return found.replace("'", f"'{prefix}", 1) if found else f"; known: {', '.join(hints)}"
 
 

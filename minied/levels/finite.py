@@ -34,7 +34,7 @@ class FiniteLevelSpace(LevelSpace[Any]):
         return self.level(jax.random.randint(key, (), 0, self.num_levels))
 
     def level(self, index: jax.Array) -> Any:
-        """Return level ``index`` ``i32[]`` of the set."""
+        """Return level ``index`` ``i32[]`` of the set; from ``num_levels`` on, one of the same generator outside of it."""
         key = jax.random.fold_in(jax.random.key(self.seed), _SET)
         return self.base.sample(jax.random.fold_in(key, index))
 

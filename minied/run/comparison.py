@@ -125,6 +125,13 @@ def compare(paths: Sequence[Path], at: int | None = None) -> Comparison:
         for run in runs
         if run.rows[-1]["env_steps"] < common
     )
+    farthest = max(_row(run, common)["env_steps"] for run in runs)
+    warnings += tuple(
+        f"{run.path} stands here as it was at {_row(run, common)['env_steps']} environment steps, others at {farthest}: it"
+        f" was not evaluated again until {common}; allowed with --at: a count near which all were evaluated"
+        for run in runs
+        if _row(run, common)["env_steps"] < 0.9 * farthest and run.rows[-1]["env_steps"] >= common
+    )
     labels = labels_of([(_name(pool[0]), pool[0].method) for pool in pools])
     names = list(runs[0].rows[-1]["entries"])
     baseline = _scores(pools[0], common, names)
@@ -220,7 +227,7 @@ def _require_one_measure(runs: list[_Run]) -> None:
             if row[name] != first_row[name]:
                 raise UserError(
                     f"{first.path} was evaluated {what} {first_row[name]!r}, {run.path} {what} {row[name]!r};"
-                    " allowed: the same for all runs"
+                    " allowed: the same for all runs while they train (`minied eval` changes nothing here)"
                 )
         if _outline(row) != _outline(first_row):
             raise UserError(

@@ -22,7 +22,8 @@ class Progress(NamedTuple):
     updates: int  # student updates so far
     total: int  # student updates in all
     steps_per_second: float  # environment steps of all members; NaN before it is known
-    solve_rate: float  # of the levels just played, mean over members; NaN if unknown
+    solve_rate: float  # of levels just played, mean over members; NaN if unknown
+    solved_levels: str  # which levels those were
     seconds_left: float  # NaN before it is known
 
 
@@ -148,7 +149,7 @@ class LiveReporter:
 def _parts(now: Progress) -> list[str]:
     parts = []
     if not math.isnan(now.solve_rate):
-        parts.append(f"solves {now.solve_rate:.0%} of training levels")
+        parts.append(f"solves {now.solve_rate:.0%} of {now.solved_levels} levels")
     if not math.isnan(now.steps_per_second):
         parts.append(f"{_short(now.steps_per_second)} steps/s")
     if not math.isnan(now.seconds_left):
@@ -209,6 +210,7 @@ def results_table(rows: Sequence[tuple[str, Row]]) -> Any:
         add(f"mean over {len(entries)} entries", lambda row: row["solve_rate_of_entries"])
     if "generalization_gap" in last:
         add("training levels", lambda row: row.get("train_solve_rate"))
+        add("unseen levels of their kind", lambda row: row.get("test_solve_rate"))
         add("generalization gap", lambda row: row.get("generalization_gap"))
     return table
 

@@ -1,7 +1,7 @@
 """Evaluating the students of a run on a held-out suite, reported by entry."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from minied.train.program import Program
 
 _KEY_NUMBER = 0xE7A1
-_TRAINING_KEY_NUMBER = 0x7EA1
+_KEY_NUMBERS = {"training": 0x7EA1, "unseen": 0x0EE1}
 _RESULTS = ("solve_rate", "mean_return", "mean_length")
 
 MAX_TRAINING_LEVELS = 200
-"""How many of a finite set of training levels an evaluation plays: the first ones."""
+"""How many of a finite set of training levels an evaluation plays, the first ones, and how many unseen ones."""
 
 
 def suite_of(config: TrainConfig, space: LevelSpace) -> str:
@@ -40,8 +40,9 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
     ``entries[name]`` has the means over the levels of that name, for each member, how many there are, and the horizon
     they were played to. ``solve_rate`` is the mean over all levels, each weighing the same; ``solve_rate_of_entries`` is the
     mean over entries, as published tables of named environments have it. Where training has a finite set of levels,
-    ``train_solve_rate`` is the mean over the first of them, and ``generalization_gap`` by how much it is above
-    ``solve_rate``, both by member. Raises `UserError` for an unknown suite.
+    ``train_solve_rate`` is the mean over the first of them, ``test_solve_rate`` that over levels of the same generator which
+    training never draws, and ``generalization_gap`` by how much the first is above the second, all by member (Procgen's
+    protocol, Cobbe et al. 2020). Raises `UserError` for an unknown suite.
     """
     config = program.config
     columns: dict[str, list[dict[str, np.ndarray]]] = {}
@@ -67,9 +68,11 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
         "solve_rate_of_entries": plain(np.mean([np.mean(entry, axis=0) for entry in by_entry], axis=0)),
         "entries": entries,
     }
-    train_rate = _solve_rate_of_training_levels(program, state, attempts)
-    if train_rate is not None:
-        row |= {"train_solve_rate": plain(train_rate), "generalization_gap": plain(train_rate - solve_rate)}
+    train_rate = _solve_rate_of(program, state, attempts, "training")
+    test_rate = _solve_rate_of(program, state, attempts, "unseen")
+    if train_rate is not None and test_rate is not None:
+        row |= {"train_solve_rate": plain(train_rate), "test_solve_rate": plain(test_rate)}
+        row |= {"generalization_gap": plain(train_rate - test_rate)}
     return counters_row(counters) | row
 
 
@@ -78,14 +81,14 @@ def scores_of(row: Row) -> np.ndarray:
     return np.stack([member_values(entry["solve_rate"]) for entry in row["entries"].values()], axis=1)
 
 
-def _solve_rate_of_training_levels(program: "Program", state: Any, attempts: int) -> np.ndarray | None:
-    """Return the mean solve rate on the first training levels, ``f32[S]``, or None if they are no finite set."""
-    training_levels = getattr(program, "training_levels", None)
-    levels = training_levels() if training_levels is not None else None
+def _solve_rate_of(program: "Program", state: Any, attempts: int, which: Literal["training", "unseen"]) -> Any:
+    """Return the mean solve rate on training or unseen levels, ``f32[S]``, or None if training has no finite set."""
+    levels_of = getattr(program, f"{which}_levels", None)
+    levels = levels_of() if levels_of is not None else None
     if levels is None:
         return None
     levels = jax.tree.map(lambda leaf: leaf[:MAX_TRAINING_LEVELS], levels)
-    names = ("training",) * len(jax.tree.leaves(levels)[0])
-    key = jax.random.fold_in(evaluation_key(program.config), _TRAINING_KEY_NUMBER)
-    results = program.evaluate(state, Suite("training", program.config.env, levels, names), key, attempts)
+    names = (which,) * len(jax.tree.leaves(levels)[0])
+    key = jax.random.fold_in(evaluation_key(program.config), _KEY_NUMBERS[which])
+    results = program.evaluate(state, Suite(which, program.config.env, levels, names), key, attempts)
     return np.asarray(results.solve_rate).mean(axis=1)

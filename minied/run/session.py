@@ -228,12 +228,17 @@ class _Session:
         if self.config.env_steps and self.updates:  # the run ends by whichever comes first
             total = min(total, max(self.updates, round(self.updates * self.config.env_steps / steps)))
         rate = self._trained_updates / self._trained_seconds if known else 0.0
-        rates = [member_mean(row["metrics"].get(f"{source}/solve_rate")) for source in ("replay", "new")]
+        # New levels first: they are always of one kind, so that the figure shows learning. A teacher chooses the others.
+        names = {"new": "new", "replay": "replayed", "mutated": "edited", "given": "given"}
+        rates = {name: member_mean(row["metrics"].get(f"{source}/solve_rate")) for source, name in names.items()}
+        known_rates = {name: rate for name, rate in rates.items() if not math.isnan(rate)} or {"": math.nan}
+        levels, solve_rate = next(iter(known_rates.items()))
         return Progress(
             updates=self.updates,
             total=total,
             steps_per_second=self._trained_steps / self._trained_seconds if known else math.nan,
-            solve_rate=next((rate for rate in rates if not math.isnan(rate)), math.nan),
+            solve_rate=solve_rate,
+            solved_levels=levels,
             seconds_left=(total - self.updates) / rate if rate else math.nan,
         )
 

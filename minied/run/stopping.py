@@ -3,14 +3,19 @@
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_TOGETHER = 1.0
+"""Seconds after the first signal in which others are the same wish: `timeout` and some launchers signal a process and then
+its whole group."""
+
 
 class StopFlag:
-    """A context in which Ctrl-C and SIGTERM only set ``signal_number``; a second signal ends the process at once.
+    """A context in which Ctrl-C and SIGTERM only set ``signal_number``; a later second one ends the process at once.
 
     The handler says so by one write and does nothing else: it may run in the middle of anything. Outside the main thread,
     where Python allows no handlers, the signals keep their old meaning.
@@ -19,6 +24,7 @@ class StopFlag:
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self.signal_number: int | None = None
+        self._asked_at = 0.0
         self._old: dict[int, object] = {}
 
     @property
@@ -43,8 +49,10 @@ class StopFlag:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.signal_number is not None:
+            if time.monotonic() - self._asked_at < _TOGETHER:
+                return
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self.signal_number = number
+        self.signal_number, self._asked_at = number, time.monotonic()
         if not self.quiet:
             os.write(2, b"\nminied: stopping and saving after this chunk; once more ends at once, without saving\n")

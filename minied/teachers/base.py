@@ -108,7 +108,7 @@ class Probe(Protocol):
         ...
 
 
-class Teacher(Hyperparameters):
+class Teacher(Hyperparameters, abc.ABC):
     """A frozen config plus pure functions over a state pytree. Float fields are traced (see `Hyperparameters`)."""
 
     @property

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from minied.teachers.base import Schedule
+from minied.teachers.contract import checked_plan
 from minied.train.setting import Setting
 from minied.train.state import Member, RunState, map_members
 from minied.train.update import Metrics, iterate
@@ -80,7 +81,8 @@ def has_diverged(state: RunState) -> jax.Array:
 def iterate_members(setting: Setting, state: RunState) -> tuple[RunState, Metrics]:
     """Return the run one iteration later: one plan for all members, drawn from the schedule's own key."""
     schedule = state.schedule
-    plan = setting.teacher.plan(jax.random.fold_in(schedule.key, schedule.iterations), schedule, setting.num_levels)
+    key = jax.random.fold_in(schedule.key, schedule.iterations)
+    plan = checked_plan(setting.teacher, key, schedule, setting.num_levels)
 
     if setting.correlations:  # every level is played once more, to know its regret
         plan = plan.replace(rollouts=plan.rollouts + setting.teacher.num_batches)

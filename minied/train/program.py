@@ -118,7 +118,14 @@ class Program:
         space = self.config.level_space
         if not isinstance(space, FiniteLevelSpace):
             return None
-        return jax.tree.map(np.asarray, _first_levels(space, min(space.num_levels, MAX_TRAINING_LEVELS)))
+        return jax.tree.map(np.asarray, _levels_from(space, 0, min(space.num_levels, MAX_TRAINING_LEVELS)))
+
+    def unseen_levels(self) -> Any | None:
+        """Return `MAX_TRAINING_LEVELS` levels of the same generator outside of that set, or None, as `training_levels`."""
+        space = self.config.level_space
+        if not isinstance(space, FiniteLevelSpace):
+            return None
+        return jax.tree.map(np.asarray, _levels_from(space, space.num_levels, MAX_TRAINING_LEVELS))
 
     def proposals(self, state: RunState, num_levels: int) -> Any:
         """Return ``num_levels`` levels that the first member's teacher proposes now, NumPy leaves ``[num_levels, ...]``."""
@@ -172,9 +179,9 @@ def _broken(setting: Setting, state: RunState) -> tuple[jax.Array, jax.Array]:
     return broken(setting, state), has_diverged(state)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _first_levels(space: FiniteLevelSpace, number: int) -> Any:
-    return jax.vmap(space.level)(jnp.arange(number, dtype=jnp.int32))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _levels_from(space: FiniteLevelSpace, first: int, number: int) -> Any:
+    return jax.vmap(space.level)(first + jnp.arange(number, dtype=jnp.int32))
 
 
 @functools.partial(jax.jit, donate_argnums=1)

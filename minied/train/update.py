@@ -20,6 +20,7 @@ from minied.students import ppo
 from minied.students.base import Parameters
 from minied.students.ppo import StudentState
 from minied.teachers.base import SOURCES, Outcome, Plan, Probe, Schedule
+from minied.teachers.contract import checked_observation, checked_proposal
 from minied.train.setting import Setting
 from minied.train.signals import KEPT_BY_ROLLOUT, advantages_of, batch_of, signals_of
 from minied.train.state import Member
@@ -34,10 +35,12 @@ def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) ->
     teacher, space, parameters = setting.teacher, setting.space, member.student.parameters
 
     probe = probe_of(setting, parameters)
-    teacher_state, proposal = teacher.propose(propose_key, member.teacher, plan, space, setting.num_levels, probe)
+    teacher_state, proposal = checked_proposal(
+        teacher, propose_key, member.teacher, plan, space, setting.num_levels, probe
+    )
     played = play(setting, parameters, play_key, proposal.levels, proposal.max_returns)
     student, student_metrics = _learn(setting, schedule, plan, member.student, played, update_key)
-    teacher_state = teacher.observe(teacher_state, plan, proposal, played.outcome, space)
+    teacher_state = checked_observation(teacher, teacher_state, plan, proposal, played.outcome, space)
 
     metrics = {f"student/{name}": value for name, value in student_metrics.items()}
     metrics |= {f"teacher/{name}": value for name, value in teacher.metrics(teacher_state, space).items()}

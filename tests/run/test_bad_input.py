@@ -20,6 +20,8 @@ OPTIONS = [
     (["--ppo.clip", "wide"], ["--ppo.clip", "'wide' is not a number", "allowed: FLOAT"]),
     (["--seed"], ["--seed needs a value"]),
     (["--seed", "3", "4"], ["unexpected argument '4'"]),
+    (["other.yaml"], ["unexpected argument 'other.yaml' after", "one at a time, then options"]),
+    (["--teacher", "domain_randomization", "--teacher.score", "max_mc"], ["'--teacher.score'", "has no options"]),
     (["--env.kind", "opn"], ["--env.kind is 'opn'", "did you mean 'open'", "allowed: open, closed"]),
     (["--teacher.score", "max_m"], ["--teacher.score is 'max_m'", "'max_mc'", "positive_value_loss"]),
     (["--ppo.clip", "-1"], ["ppo.clip is -1.0", "allowed: (0, ∞)"]),

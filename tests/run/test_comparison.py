@@ -93,11 +93,18 @@ def test_numbers_by_hand(make_run):
 def test_at_a_given_number_of_steps(make_run):
     one = make_run("one", {0: [[0.0, 0.0]], 100: [[0.5, 0.5]], 200: [[1.0, 1.0]]})
     other = make_run("other", {0: [[0.1, 0.1]], 150: [[0.3, 0.3]]}, ppo={"clip": 0.3})
-    for at, means, steps in ((99, (0, 0.1), (0, 0)), (100, (0.5, 0.1), (100, 0)), (149, (0.5, 0.1), (100, 0))):
+    for at, means, steps, stale in (
+        (99, (0, 0.1), (0, 0), []),
+        (100, (0.5, 0.1), (100, 0), ["other"]),
+        (149, (0.5, 0.1), (100, 0), ["other"]),
+        (151, (0.5, 0.3), (100, 150), ["other", "one"]),
+        (200, (1, 0.3), (200, 150), ["other"]),
+    ):
         found = compare([one, other], at)
         assert tuple(method.mean for method in found.methods) == pytest.approx(means)
         assert tuple(method.env_steps[0] for method in found.methods) == steps
-        assert found.warnings == ()
+        assert [Path(warning.split()[0]).name for warning in found.warnings] == stale
+    assert "one stands here as it was at 100 environment steps, others at 150" in compare([one, other], 151).warnings[1]
     found = compare([one, other], 1000)
     assert [method.mean for method in found.methods] == pytest.approx([1, 0.3])
     assert len(found.warnings) == 2

@@ -218,18 +218,22 @@ def test_generalization_gap_is_by_member(minied, run, monkeypatch):
 
     def evaluate(self, state, suite, key, attempts):
         played.append((suite, key, attempts))
-        rate = np.asarray([0.75, 1.0]) if suite.name == "training" else np.asarray([0.5, 0.25])
+        rate = np.asarray({"training": [0.75, 1.0], "unseen": [0.5, 0.25]}.get(suite.name, [0.25, 0.0]))
         return Results(*(np.broadcast_to(rate[:, None], (2, len(suite.names))).astype(np.float32),) * 3)
 
     monkeypatch.setattr(run_world.Program, "evaluate", evaluate)
     monkeypatch.setattr(run_world.Program, "training_levels", lambda self: np.arange(300) % 5, raising=False)
+    monkeypatch.setattr(run_world.Program, "unseen_levels", lambda self: np.arange(200) % 3, raising=False)
     code, out, _ = minied("eval", "run", "--attempts", "6")
     assert code == 0
     row = json.loads((run / "evaluation" / "ends-20.json").read_text())["evaluation"]
-    assert row["solve_rate"] == [0.5, 0.25]
+    assert row["solve_rate"] == [0.25, 0.0]
+    assert row["test_solve_rate"] == [0.5, 0.25]
     assert row["train_solve_rate"] == [0.75, 1.0]
     assert row["generalization_gap"] == [0.25, 0.75]
-    (held_out, key, _), (training, other_key, attempts) = played
+    (held_out, key, _), (training, other_key, attempts), (unseen, third_key, _) = played
+    np.testing.assert_array_equal(unseen.levels, np.arange(200) % 3)
+    assert not jnp.array_equal(jax.random.key_data(other_key), jax.random.key_data(third_key))
     np.testing.assert_array_equal(training.levels, np.arange(200) % 5)  # the first 200, in the training world
     assert (attempts, training.env, len(training.names)) == (6, held_out.env, 200)
     assert not jnp.array_equal(jax.random.key_data(key), jax.random.key_data(other_key))

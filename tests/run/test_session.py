@@ -230,12 +230,27 @@ def test_a_second_signal_aborts_at_once(start_process, config_file, tmp_path):
     )
     wait_for_rows(process, tmp_path / "run", 1)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    time.sleep(1.3)
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == -signal.SIGINT
     assert time.monotonic() - start < 2
+
+
+def test_a_signal_that_comes_twice_at_once_is_one(start_process, config_file, tmp_path):
+    """As GNU timeout sends it: to the process, and to its group."""
+    process = start_process(
+        "train", config_file, "--run-dir", "run", "--no-pictures", "--updates", "100000", FAKE_ITERATION_SECONDS="0.3"
+    )
+    wait_for_rows(process, tmp_path / "run", 1)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    assert out.startswith("stopped after ")
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
 
 
 def wait_for_rows(process, run, count):

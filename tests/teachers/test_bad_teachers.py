@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
 from tiny_runs import (
@@ -20,8 +21,11 @@ from tiny_runs import (
 from toy_worlds import Corridor, EditableCorridor, EditableCorridorLevels, Meeting, MeetingLevel, MeetingLevels
 
 from minied import registry
+from minied.config import load_config
 from minied.errors import UserError
 from minied.scores import score
+from minied.teachers.base import Teacher
+from minied.teachers.domain_randomization import DomainRandomization
 from minied.train.program import Program
 
 SCORED = [name for name in TEACHERS if name not in UNSCORED]
@@ -361,6 +365,77 @@ def test_levels_of_the_user_are_of_no_finite_set(name, by):
     says(
         ["num_train_levels is 3", f"allowed with {by} on levels of your own: 0"],
         lambda: config_of(name, num_train_levels=3),
+    )
+
+
+# -- teachers of the user ----------------------------------------------------------------------------------------------
+
+
+class Unfinished(DomainRandomization):
+    """A teacher that breaks its contract in the way that ``fault`` says."""
+
+    fault: str = ""
+
+    def plan(self, key, schedule, num_levels) -> Any:
+        plan = super().plan(key, schedule, num_levels)
+        faults = {"no plan": True, "wide plan": plan.replace(train=jnp.ones(num_levels, bool))}
+        return faults.get(self.fault, plan)
+
+    def propose(self, key, state, plan, space, num_levels, probe) -> Any:
+        state, proposal = super().propose(key, state, plan, space, num_levels, probe)
+        half = jax.tree.map(lambda leaf: leaf[: num_levels // 2], proposal)
+        faults = {
+            "no state": proposal,
+            "half a batch": (state, half),
+            "half the sources": (state, proposal.replace(sources=half.sources)),
+            "other state": ({"seen": jnp.zeros(3)}, proposal),
+        }
+        return faults.get(self.fault, (state, proposal))
+
+    def init(self, key, space, num_levels):
+        return {"seen": jnp.zeros(2)}
+
+    def observe(self, state, plan, proposal, outcome, space):
+        faults = {"lost": {}, "other name": {"sin": state["seen"]}, "integers": {"seen": jnp.zeros(2, jnp.int32)}}
+        return faults.get(self.fault, state)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("no plan", ["plan of the teacher Unfinished returns bool", "a Plan"]),
+        ("wide plan", ["plan", "gives train as bool[4]", "one number"]),
+        ("no state", ["propose of the teacher Unfinished returns Proposal", "a pair, its state and a Proposal"]),
+        ("half a batch", ["propose", "gives levels as", "[2", "num_batches x num_envs = 4"]),
+        ("half the sources", ["propose", "gives sources as int32[2]", "num_batches x num_envs = 4"]),
+        ("other state", ["propose", "a state whose ['seen'] is float32[3]", "float32[2]"]),
+        ("lost", ["observe of the teacher Unfinished returns a state of structure", "that of its init"]),
+        ("other name", ["observe", "'sin'", "'seen'"]),
+        ("integers", ["observe", "['seen'] is int32[2]", "float32[2]"]),
+    ],
+)
+def test_a_teacher_that_breaks_its_contract_is_told_before_anything_compiles(fault, words):
+    program = Program(config_of(Unfinished(fault=fault)))
+    before = compiled_programs()
+    says(words, program.check)
+    assert compiled_programs() == before
+
+
+def test_a_teacher_that_keeps_it_passes():
+    Program(config_of(Unfinished())).check()
+
+
+class Abstract(Teacher):
+    """A teacher of which only one part is written."""
+
+    def init(self, key, space, num_levels):
+        return ()
+
+
+def test_a_teacher_that_lacks_a_method_is_told_which():
+    says(
+        [f"the teacher '{HERE}:Abstract' lacks observe, plan, propose", "a subclass of Teacher"],
+        lambda: load_config("quick", ["--teacher", f"{HERE}:Abstract"]),
     )
 
 

@@ -304,8 +304,12 @@ def test_evaluation_of_a_finite_set_has_the_generalisation_gap():
     row = evaluate(program, state, "ends", 3, program.counters(state))
     assert len(row["generalization_gap"]) == len(row["train_solve_rate"]) == S
     np.testing.assert_allclose(
-        row["generalization_gap"], np.subtract(row["train_solve_rate"], row["solve_rate"]), atol=1e-6
+        row["generalization_gap"], np.subtract(row["train_solve_rate"], row["test_solve_rate"]), atol=1e-6
     )
+    # The unseen levels are those that a larger set would go on with.
+    larger = program_of(config_of("robust_plr", env=LONG, num_train_levels=203)).training_levels()
+    unseen = program.unseen_levels()
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[3:], b[: 200 - 3]), larger, unseen)
     assert program_of(config_of("robust_plr")).training_levels() is None
 
 

@@ -1,0 +1,29 @@
+"""What the README shows of a user's own code works as it stands there."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from minied.config import load_config
+from minied.train.program import Program
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+OWN_CODE = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if block.startswith("# mine.py")]
+SMALL = ["--num-envs", "4", "--num-steps", "8", "--env.max-steps", "8", "--network.memory-size", "8"]
+
+
+@pytest.mark.parametrize("code", OWN_CODE, ids=["score", "teacher"])
+def test_own_scores_and_teachers_are_traced_as_the_readme_writes_them(code, tmp_path, monkeypatch):
+    module = f"mine_{len(code)}"  # each under a name of its own: a module is imported once
+    (tmp_path / f"{module}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    command = code.partition("\n")[0].partition("minied train ")[2].replace("mine:", f"{module}:")
+    options, _, _ = command.partition(" --run-dir")
+    Program(load_config("quick", [*options.split(), *SMALL])).check()
+
+
+def test_the_readme_shows_a_score_and_a_teacher():
+    assert len(OWN_CODE) == 2
