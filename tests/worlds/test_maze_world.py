@@ -173,7 +173,8 @@ def test_vmap_equals_loop_and_jit_equals_eager():
         alone = compiled(level, actions[i])
         chex.assert_trees_all_equal(alone, jax.tree.map(lambda leaf, i=i: leaf[i], batched))
         if i == 0:
-            chex.assert_trees_all_close(alone, episode(level, actions[i]), rtol=1e-6)
+            # A return of 1 − 0.9 n / T may be off by one unit in the last place of the 1 (2⁻²³): a product fused or not.
+            chex.assert_trees_all_close(alone, episode(level, actions[i]), rtol=1e-6, atol=2**-23)
 
 
 # -- against MiniGrid -------------------------------------------------------------------------------------------------
