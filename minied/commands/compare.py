@@ -65,21 +65,16 @@ def _write(comparison: "Comparison", output: Path, options: CompareOptions, repo
     import json
 
     from minied.run.figures import draw_comparison
-    from minied.run.pictures import write_whole
+    from minied.run.files import Write, write_all
 
     text = json.dumps(comparison.to_dict(), allow_nan=False, indent=2) + "\n"
-    files = {"comparison.json": lambda path: path.write_text(text, encoding="utf-8")}
+    files: dict[Path, Write] = {output / "comparison.json": lambda path: path.write_text(text, encoding="utf-8")}
     if options.pictures:
-        files["comparison.png"] = lambda path: draw_comparison(comparison, path)
-    written = []
-    for name, write in files.items():
-        try:
-            write_whole(output / name, write)
-            written.append(str(output / name))
-        except Exception as error:  # the table matters more
-            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            reporter.warn(f"{name} could not be written: {why}")
-    return written
+        files[output / "comparison.png"] = lambda path: draw_comparison(comparison, path)
+    written, failures = write_all(files)
+    for line in failures:
+        reporter.warn(line)
+    return [str(path) for path in written]
 
 
 def _table(comparison: "Comparison") -> Any:

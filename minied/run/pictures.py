@@ -12,6 +12,7 @@ import numpy as np
 
 from minied.levels.space import LevelSpace, Suite
 from minied.run.evaluation import evaluation_key
+from minied.run.files import Write, write_all
 from minied.run.folder import RunFolder
 from minied.run.metrics import member_values
 
@@ -27,29 +28,14 @@ _COLOURS = ("tab:blue", "tab:orange", "tab:green")
 def draw_run(folder: RunFolder, program: Any, state: Any, suite: str, *, with_agent: bool) -> list[str]:
     """Draw the pictures of a run into its folder; return one line for each that failed."""
     space = program.config.env.level_space
-    pictures: dict[str, Callable[[Path], None]] = {"learning_curve.png": lambda path: draw_learning_curve(folder, path)}
+    pictures: dict[Path, Write] = {
+        folder.pictures / "learning_curve.png": lambda path: draw_learning_curve(folder, path)
+    }
     if space.has("draw"):
-        pictures["gallery.png"] = lambda path: _draw_proposals(program, state, path)
+        pictures[folder.pictures / "gallery.png"] = lambda path: _draw_proposals(program, state, path)
         if with_agent and suite:
-            pictures["agent.gif"] = lambda path: _draw_agent(program, state, suite, path)
-    failures = []
-    for name, draw in pictures.items():
-        try:
-            write_whole(folder.pictures / name, draw)
-        except Exception as error:  # a world's own drawing code may raise anything, and the run matters more
-            failures.append(f"{name} could not be drawn: {type(error).__name__}: {' '.join(str(error).split())}")
-    return failures
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file beside ``path`` and put it in its place once it is whole."""
-    path.parent.mkdir(exist_ok=True)
-    half_made = path.with_stem(f".{path.stem}.tmp")
-    try:
-        write(half_made)
-        half_made.replace(path)
-    finally:
-        half_made.unlink(missing_ok=True)
+            pictures[folder.pictures / "agent.gif"] = lambda path: _draw_agent(program, state, suite, path)
+    return write_all(pictures, made="drawn")[1]
 
 
 # -- learning curve ----------------------------------------------------------------------------------------------------

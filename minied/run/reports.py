@@ -16,6 +16,7 @@ import numpy as np
 from minied.evaluate import cvar, statistics
 from minied.levels.space import Suite
 from minied.run.evaluation import scores_of
+from minied.run.files import Write, write_all
 from minied.run.folder import RunFolder
 from minied.run.metrics import Row, plain
 
@@ -140,25 +141,16 @@ def write_report(folder: RunFolder, report: dict[str, Any], *, picture: bool) ->
     more than their files.
     """
     from minied.run.figures import draw_evaluation
-    from minied.run.pictures import write_whole
 
     name = report["evaluation"]["suite"] if "evaluation" in report else "cvar"
     stem = folder.path / "evaluation" / f"{name.replace('/', '-')}-{report['checkpoint']}"
     text = json.dumps(report, allow_nan=False, indent=2) + "\n"
-    files: dict[Path, Callable[[Path], object]] = {
+    files: dict[Path, Write] = {
         stem.with_name(f"{stem.name}.json"): lambda path: path.write_text(text, encoding="utf-8")
     }
     if picture:
         files[stem.with_name(f"{stem.name}.png")] = lambda path: draw_evaluation(report, path)
-    written, failures = [], []
-    for path, write in files.items():
-        try:
-            write_whole(path, write)
-            written.append(path)
-        except Exception as error:
-            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            failures.append(f"{path.name} could not be written: {why}")
-    return written, failures
+    return write_all(files)
 
 
 def _versions() -> dict[str, str | None]:

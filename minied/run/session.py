@@ -231,8 +231,7 @@ class _Session:
         # New levels first: they are always of one kind, so that the figure shows learning. A teacher chooses the others.
         names = {"new": "new", "replay": "replayed", "mutated": "edited", "given": "given"}
         rates = {name: member_mean(row["metrics"].get(f"{source}/solve_rate")) for source, name in names.items()}
-        known_rates = {name: rate for name, rate in rates.items() if not math.isnan(rate)} or {"": math.nan}
-        levels, solve_rate = next(iter(known_rates.items()))
+        levels, solve_rate = next((each for each in rates.items() if not math.isnan(each[1])), ("", math.nan))
         return Progress(
             updates=self.updates,
             total=total,

@@ -78,6 +78,7 @@ def score(*, needs: tuple[str, ...]) -> Callable[[Score], Score]:
         raise UserError(f"a score needs unknown signals {sorted(unknown)}; known: {', '.join(SIGNALS)}")
 
     def declare(function: Score) -> Score:
+        # A function takes any attribute; its type does not say so.
         function.needs = frozenset(needs)  # type: ignore[attr-defined]
         return function
 
@@ -86,7 +87,7 @@ def score(*, needs: tuple[str, ...]) -> Callable[[Score], Score]:
 
 def needs_of(function: Score) -> frozenset[str]:
     """Return the signals that ``function`` declared to need."""
-    return function.needs  # type: ignore[attr-defined]
+    return function.needs  # type: ignore[attr-defined]  # set by `score`
 
 
 def validate_score(function: Score, name: str, missing: Mapping[str, str]) -> None:

@@ -21,8 +21,8 @@ from minied.levels import buffer as level_buffer
 from minied.levels.buffer import Ancestry, LevelBuffer
 from minied.levels.priority import Priority
 from minied.levels.space import LevelSpace
-from minied.teachers.base import REPLAY, Outcome, Plan, Probe, Proposal, Schedule, propose_levels, sample_levels
-from minied.teachers.scoring import ScoringTeacher
+from minied.teachers.base import REPLAY, Outcome, Plan, Probe, Proposal, Schedule, sample_levels
+from minied.teachers.scoring import ScoringTeacher, propose_stored
 
 _FIRST_SUM, _LEAST_SUM = 0.1, 1e-7  # of squared gradients, as the authors have them
 _WORST_FIRST = Priority(temperature=1.0, staleness=0.0, prioritization="uniform", eviction="score")
@@ -123,10 +123,8 @@ class NCC(ScoringTeacher):
         state = jax.lax.cond(
             plan.refresh, lambda: self._refreshed(refresh_key, state, plan, space, num_levels, probe), lambda: state
         )
-        buffer = state.buffer
         slots = level_buffer.sample_slots(sample_key, state.distribution, num_levels)
-        proposal = propose_levels(jax.tree.map(lambda leaf: leaf[slots], buffer.levels), REPLAY)
-        return state, proposal.replace(slots=slots, max_returns=buffer.max_returns[slots])
+        return state, propose_stored(state.buffer, slots)
 
     def _refreshed(
         self, key: jax.Array, state: NCCState, plan: Plan, space: LevelSpace, num_levels: int, probe: Probe

@@ -15,8 +15,8 @@ from minied.levels import buffer as level_buffer
 from minied.levels.buffer import LevelBuffer
 from minied.levels.priority import EVICTIONS, PRIORITIZATIONS, Eviction, Prioritization, Priority
 from minied.levels.space import LevelSpace
-from minied.teachers.base import REPLAY, Outcome, Proposal, Schedule, propose_levels, propose_new
-from minied.teachers.scoring import Scored, ScoringTeacher
+from minied.teachers.base import Outcome, Proposal, Schedule, propose_levels, propose_new
+from minied.teachers.scoring import Scored, ScoringTeacher, propose_stored
 
 
 class ReplayTeacher(ScoringTeacher):
@@ -83,9 +83,7 @@ class ReplayTeacher(ScoringTeacher):
     def replayed(self, key: jax.Array, buffer: LevelBuffer, num_levels: int) -> Proposal:
         """Return levels drawn from the replay distribution. Consumes ``key``."""
         slots = level_buffer.sample_slots(key, self.replay_distribution(buffer), num_levels)
-        levels = jax.tree.map(lambda leaf: leaf[slots], buffer.levels)
-        proposal = propose_levels(levels, REPLAY)
-        return proposal.replace(slots=slots, max_returns=buffer.max_returns[slots])
+        return propose_stored(buffer, slots)
 
     def new(self, key: jax.Array, buffer: LevelBuffer, space: LevelSpace, num_levels: int) -> Proposal:
         """Return levels of the generator. Consumes ``key``."""

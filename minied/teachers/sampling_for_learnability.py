@@ -19,11 +19,10 @@ from minied.teachers.base import (
     Proposal,
     Schedule,
     choose,
-    propose_levels,
     propose_new,
     sample_levels,
 )
-from minied.teachers.scoring import ScoringTeacher
+from minied.teachers.scoring import ScoringTeacher, propose_stored
 
 _UNIFORM = Priority(temperature=1.0, staleness=0.0, prioritization="uniform")
 
@@ -92,8 +91,7 @@ class SamplingForLearnability(ScoringTeacher):
         )
         distribution = level_buffer.replay_distribution(state, _UNIFORM)
         slots = level_buffer.sample_slots(buffer_key, distribution, num_levels)
-        kept = propose_levels(jax.tree.map(lambda leaf: leaf[slots], state.levels), REPLAY)
-        kept = kept.replace(slots=slots, max_returns=state.max_returns[slots])
+        kept = propose_stored(state, slots)
         new = propose_new(new_key, space, num_levels)
         # Where no candidate had a score the buffer has nothing to offer.
         share = jnp.where(jnp.any(state.filled), jnp.asarray(self.buffer_share), 0.0)

@@ -18,7 +18,7 @@ from minied.levels.buffer import Ancestry, Candidates, LevelBuffer, Visits
 from minied.levels.features import feature_names, feature_vector, neighbour_distances
 from minied.levels.space import LevelSpace
 from minied.scores.base import PER_STEP, POPULATION, Score, Signals, needs_of, score_levels, validate_score
-from minied.teachers.base import Outcome, Probe, Proposal, Teacher, sample_levels
+from minied.teachers.base import REPLAY, Outcome, Probe, Proposal, Teacher, propose_levels, sample_levels
 
 NUM_NEIGHBOURS = 10
 """k of the signal ``neighbour_distances``."""
@@ -41,6 +41,12 @@ def buffer_notes(buffer: LevelBuffer, proposal: Proposal) -> dict[str, jax.Array
         "score": jnp.where(known, buffer.scores[slots], jnp.nan),
         "generation": jnp.where(known & (generation > 0), generation, jnp.nan),
     }
+
+
+def propose_stored(buffer: LevelBuffer, slots: jax.Array) -> Proposal:
+    """Return the levels in ``slots`` ``i32[R]`` of a buffer, to be replayed, with what is known of them."""
+    proposal = propose_levels(jax.tree.map(lambda leaf: leaf[slots], buffer.levels), REPLAY)
+    return proposal.replace(slots=slots, max_returns=buffer.max_returns[slots])
 
 
 class ScoringTeacher(Teacher):

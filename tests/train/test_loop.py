@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_runs import copy, equal, raw
 from toy_worlds import TRACES, Corridor, CorridorLevel, CountingCorridor, CountingTeacher, Meeting, ProbingTeacher
 
 from minied.levels.space import Suite
@@ -39,22 +40,6 @@ def config_of(teacher=ROBUST, **options):
         "updates": 100,
     }
     return TrainConfig(**defaults | options)
-
-
-def copy(state):
-    return jax.tree.map(jnp.copy, state)
-
-
-def raw(tree):
-    """Leaves as NumPy, typed keys as their words."""
-    return [
-        np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
-        for leaf in jax.tree.leaves(tree)
-    ]
-
-
-def equal(a, b):
-    return all(np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for x, y in zip(raw(a), raw(b), strict=True))
 
 
 @functools.cache
