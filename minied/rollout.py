@@ -4,6 +4,7 @@ An episode's end restarts the same level; the next step's `reset` flag tells the
 steps, ``B`` levels, ``N`` agents, ``K`` value heads, ``M = B·N`` rows seen by the network.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from flax import struct
 from minied.env import Environment
 from minied.episodes import EpisodeSummary, RunningEpisode, summarise
 from minied.students import distributions
-from minied.students.base import Parameters, Student
+from minied.students.base import Parameters, RecordingStudent, Student
 
 UNKEPT: Any = None  # stands for what a rollout was not asked to record
 
@@ -34,6 +35,7 @@ class Rollout(struct.PyTreeNode):
     lengths: jax.Array  # i32[T, B], likewise
     log_policy: jax.Array = UNKEPT  # f32[T, B, N, A], log-probabilities of all actions; if asked for
     policy_ensemble: jax.Array = UNKEPT  # f32[T, B, N, P, A], likewise of every policy head; if asked for
+    activations: Any = ()  # [T, M', ...] of the first M' rows; if asked for
 
     @property
     def ended(self) -> jax.Array:
@@ -78,6 +80,9 @@ def collect(
     *,
     bootstrap_truncated: bool = False,
     keep: frozenset[str] = frozenset(),
+    keep_activations_of: int = 0,
+    part: Callable[[Any], Any] = lambda tree: tree,
+    num_levels: int | None = None,
 ) -> tuple[RolloutState, Rollout]:
     """Play ``num_steps`` steps in each environment from ``state``. Consumes ``key``.
 
@@ -92,15 +97,26 @@ def collect(
         bootstrap_truncated: also evaluate the observation at which a time-out cut an episode off (one more pass of the
             network a step); otherwise ``bootstrap_values`` are 0.
         keep: which of ``log_policy`` and ``policy_ensemble`` to record, for scores that ask for them.
+        keep_activations_of: of how many rows, from the first, to record the student's activations, where its learner
+            starts; 0 if it is no `RecordingStudent`.
+        part: takes from arrays ``[T, B, ...]`` of a batch of which only a part is played here what belongs to that part.
+        num_levels: of that whole batch, if it is not ``B``.
     """
-    num_levels = state.resets.shape[0]
+    num_levels = num_levels or state.resets.shape[0]
     action_key, env_key = jax.random.split(key)
-    uniforms = jax.random.uniform(action_key, (num_steps, num_levels, env.num_agents))
-    env_keys = jax.random.split(env_key, (num_steps, num_levels, 2))
+    uniforms = part(jax.random.uniform(action_key, (num_steps, num_levels, env.num_agents)))
+    env_keys = part(jax.random.split(env_key, (num_steps, num_levels, 2)))
 
     def step(state: RolloutState, randomness: tuple[jax.Array, jax.Array]) -> tuple[RolloutState, Rollout]:
         uniform, keys = randomness
-        carry, logits, values = act(student, parameters, state.carry, state.observations, state.resets)
+        rows, resets, shape = _rows(state.observations, state.resets)
+        if keep_activations_of:
+            assert isinstance(student, RecordingStudent)
+            carry, logits, values, activations = student.record(parameters, state.carry, rows, resets)
+            activations = jax.tree.map(lambda leaf: leaf[0, :keep_activations_of], activations)
+        else:
+            (carry, logits, values), activations = student.apply(parameters, state.carry, rows, resets), ()
+        logits, values = logits[0].reshape(*shape, -1), values[0].reshape(*shape, -1)
         actions = distributions.sample(uniform, logits)
         after, env_states, rewards, terminated, truncated, _ = jax.vmap(env.step)(
             keys[:, 0], state.env_states, actions, levels
@@ -128,6 +144,7 @@ def collect(
             lengths=running.length,
             log_policy=jax.nn.log_softmax(logits) if "log_policy" in keep else UNKEPT,
             policy_ensemble=ensemble,
+            activations=activations,
         )
         first = jax.vmap(env.reset)(keys[:, 1], levels)
         observations, env_states = jax.tree.map(lambda new, old: _where(ended, new, old), first, (after, env_states))

@@ -107,7 +107,11 @@ def test_minied_never_imports_a_world_by_name():
 
 
 def test_students_know_nothing_of_levels_teachers_or_worlds():
-    assert offenders(modules_of("minied.students"), (*EVERYWHERE, "minied.students")) == set()
+    assert offenders(modules_of("minied.students"), (*EVERYWHERE, "minied.students", "minied.spread")) == set()
+
+
+def test_the_spread_over_devices_knows_nothing_of_what_it_spreads():
+    assert offenders(["minied.spread"], ("minied.errors",)) == set()
 
 
 def test_levels_know_the_contract_only():
@@ -133,14 +137,22 @@ def test_rollout_and_episodes_know_no_level_teacher_or_score():
 
 def test_evaluation_knows_no_teacher_and_no_run():
     allowed = (*EVERYWHERE, "minied.rollout", "minied.episodes", "minied.students", "minied.levels", "minied.evaluate")
-    assert offenders(modules_of("minied.evaluate"), allowed) == set()
+    assert offenders(modules_of("minied.evaluate"), (*allowed, "minied.spread")) == set()
 
 
 def test_training_knows_nothing_of_files_and_commands():
-    forbidden = ("minied.run", "minied.commands", "minied.cli", "minied.config.parsing", "minied.adapters")
+    forbidden = (
+        "minied.run",
+        "minied.commands",
+        "minied.cli",
+        "minied.config.parsing",
+        "minied.adapters",
+        "minied.bench",
+    )
     core = modules_of(
         "minied.train", "minied.evaluate", "minied.teachers", "minied.students", "minied.levels", "minied.scores",
         "minied.rollout", "minied.episodes", "minied.env", "minied.spaces", "minied.registry", "minied.hyperparameters",
+        "minied.spread",
     )  # fmt: skip
     assert {f"{n} imports {m}" for n in core for m in ours(n) if below(m, *forbidden)} == set()
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from minied.commands.shared import enable_compilation_cache, positional, print_json
+from minied.commands.shared import positional, prepare, print_json
 from minied.config.options import parse
 from minied.errors import UserError
 from minied.run.console import make_reporter, print_table, results_table
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     config = folder.config()
     suites = _suites(options, config)
     attempts = options.attempts or config.attempts
-    enable_compilation_cache()
+    prepare(config)
 
     import jax
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from minied.commands.shared import enable_compilation_cache, positional
+from minied.commands.shared import positional, prepare
 from minied.config.parsing import parse_config
 from minied.errors import UserError
 from minied.run.folder import open_run
 from minied.run.session import SessionOptions, resume
 
 DESCRIPTION = """Go on with the run in folder RUN from its newest whole checkpoint. A run keeps its config: of its options
-only --checkpoint-every and --keep-checkpoints may be given other values."""
+only --num-devices, --checkpoint-every and --keep-checkpoints may be given other values."""
 
 
 def main(arguments: list[str]) -> int:
@@ -24,5 +24,5 @@ def main(arguments: list[str]) -> int:
     saved = folder.description()["config"]
     source = str(folder.path / "config.json")
     parsed = parse_config(rest, saved, source, SessionOptions, program="minied resume RUN", description=DESCRIPTION)
-    enable_compilation_cache()
+    prepare(parsed.config)
     return resume(folder, parsed.config, parsed.command)

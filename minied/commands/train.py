@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from minied import registry
-from minied.commands.shared import enable_compilation_cache, positional
+from minied.commands.shared import positional, prepare
 from minied.config import presets
 from minied.config.parsing import parse_config
 from minied.run.session import SessionOptions
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     parsed = parse_config(
         rest, presets.read(file), str(file), TrainOptions, program="minied train [PRESET]", description=description
     )
-    enable_compilation_cache()
+    prepare(parsed.config)
     from minied.run.folder import default_path
     from minied.run.session import train
 

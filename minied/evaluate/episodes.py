@@ -16,10 +16,14 @@ from flax import struct
 from minied import rollout as rollouts
 from minied.env import Environment
 from minied.errors import UserError
+from minied.spread import ALONE, Spread
 from minied.students.base import Parameters, Student
 
 ROWS_AT_ONCE = 2048
 """Places. On CPU more are no faster; a suite of fewer rows is played all at once."""
+
+_PLACES_MULTIPLE = 8
+"""So that places can be divided among devices, and draws do not depend on whether they are."""
 
 _PIECE = 32
 """Steps between two looks at which episodes are over. Levels of a suite differ in length by orders of magnitude, and a
@@ -61,6 +65,7 @@ def evaluate_levels(
     levels: Any,
     attempts: int,
     rows_at_once: int = ROWS_AT_ONCE,
+    spread: Spread = ALONE,
 ) -> LevelResults:
     """Play ``attempts`` episodes on each level with actions sampled from the policy. Consumes ``key``.
 
@@ -74,7 +79,9 @@ def evaluate_levels(
         env: with an agent axis; its horizon ends every episode.
         levels: ``[L, ...]``.
         attempts: episodes a level.
-        rows_at_once: ``Q``; memory grows with it, hardly with the number of levels.
+        rows_at_once: ``Q``, rounded up to a multiple of `_PLACES_MULTIPLE`; memory grows with it, hardly with the number of
+            levels.
+        spread: over devices. Each has its places; which rows they take is decided for all of them together.
 
     Raises `UserError` for numbers below 1.
     """
@@ -83,7 +90,10 @@ def evaluate_levels(
             raise UserError(f"{name} is {value}; allowed: at least 1")
     num_levels = jax.tree.leaves(levels)[0].shape[0]
     num_rows = num_levels * attempts
-    rows = jnp.arange(min(rows_at_once, num_rows), dtype=jnp.int32)
+    num_places = -(-min(rows_at_once, num_rows) // _PLACES_MULTIPLE) * _PLACES_MULTIPLE
+    if num_places % spread.number:
+        spread = ALONE  # every device plays all
+    rows = jnp.minimum(jnp.arange(num_places, dtype=jnp.int32), num_rows)
     start_key, play_key, refill_key = jax.random.split(key, 3)
 
     def levels_of(rows: jax.Array) -> Any:
@@ -92,8 +102,12 @@ def evaluate_levels(
 
     def play_piece(play: _Play) -> _Play:
         key = jax.random.fold_in(play_key, play.piece)
-        state, rollout = rollouts.collect(key, student, parameters, env, levels_of(play.rows), play.state, _PIECE)
-        has_ended, episodes = _first_ends(env, rollout)
+        levels = spread.part(levels_of(play.rows))
+        state, rollout = rollouts.collect(
+            key, student, parameters, env, levels, play.state, _PIECE,
+            part=lambda tree: spread.part(tree, axis=1), num_levels=num_places,
+        )  # fmt: skip
+        has_ended, episodes = spread.whole(_first_ends(env, rollout))
         age = play.age + _PIECE
         target = jnp.where(has_ended, play.rows, num_rows)  # there is no such row: nothing is written
         results = jax.tree.map(lambda all, new: all.at[target].set(new, mode="drop"), play.results, episodes)
@@ -106,20 +120,19 @@ def evaluate_levels(
         rows = jnp.where(is_free, jnp.minimum(turn, num_rows), play.rows)
         waiting = jnp.minimum(play.waiting + jnp.sum(is_free, dtype=jnp.int32), num_rows)
         play = play.replace(rows=rows, waiting=waiting)
-        if num_rows <= rows_at_once:
+        if num_rows <= num_places:
             return play  # nothing ever waits
         fresh = rollouts.start(jax.random.fold_in(refill_key, play.piece), student, env, levels_of(rows))
-        return play.replace(
-            age=jnp.where(is_free, 0, play.age), state=_restart(is_free, fresh, play.state, env.num_agents)
-        )
+        state = _restart(spread.part(is_free), spread.part(fresh), play.state, env.num_agents)
+        return play.replace(age=jnp.where(is_free, 0, play.age), state=state)
 
     zeros = jnp.zeros(num_rows)
     play = _Play(
         piece=jnp.int32(0),
         rows=rows,
         age=jnp.zeros_like(rows),
-        waiting=jnp.int32(rows.size),
-        state=rollouts.start(start_key, student, env, levels_of(rows)),
+        waiting=jnp.int32(min(num_places, num_rows)),
+        state=spread.part(rollouts.start(start_key, student, env, levels_of(rows))),
         results=_Episodes(zeros.astype(bool), zeros, zeros.astype(jnp.int32)),
     )
     results = jax.lax.while_loop(lambda play: jnp.any(play.rows < num_rows), play_piece, play).results

@@ -13,8 +13,9 @@ import optax
 from flax import struct
 
 from minied.hyperparameters import Hyperparameters, require_choice, require_range
+from minied.spread import ALONE, Spread
 from minied.students import distributions
-from minied.students.base import Parameters, Student
+from minied.students.base import Earlier, Parameters, RecordingStudent, Student
 
 Anneal = Literal["constant", "linear"]
 
@@ -76,6 +77,7 @@ class Batch(struct.PyTreeNode):
     advantages: jax.Array  # f32[T, M], not normalised
     targets: jax.Array  # f32[T, M], advantage + mean value: what every value head learns
     carry: Any  # the memory before the first step
+    earlier: Earlier | None = None  # activations of the student that acted, [T, M, ...], if they were kept
 
 
 class StudentState(struct.PyTreeNode):
@@ -106,6 +108,7 @@ def update(
     config: PPOConfig,
     rate: jax.Array,
     num_agents: int,
+    spread: Spread = ALONE,
 ) -> tuple[StudentState, dict[str, jax.Array]]:
     """Return the student after one update (all epochs and minibatches), and the means of its losses.
 
@@ -117,22 +120,33 @@ def update(
         config: of the learner.
         rate: ``f32[]``, step size of this update.
         num_agents: N; the agents of an environment stay together in a minibatch.
+        spread: over devices; ``batch`` holds the rows of this one.
     """
 
     def minibatch_step(state: StudentState, minibatch: Batch) -> tuple[StudentState, dict[str, jax.Array]]:
+        minibatch = minibatch.replace(advantages=_normalized(minibatch.advantages, spread))
         gradient, metrics = jax.grad(_loss, has_aux=True)(state.parameters, student, minibatch, config)
+        # Averaged here, not inside of the loss: with unchecked replication the derivative of a mean over devices is wrong.
+        gradient, ratio_error = spread.mean(gradient), spread.highest(metrics["ratio_error"])
+        metrics = spread.mean(metrics) | {"ratio_error": ratio_error}
         direction, optimizer = _optimizer(config).update(gradient, state.optimizer, state.parameters)
         step = jax.tree.map(lambda leaf: -rate * leaf, direction)
         metrics["gradient_norm"] = optax.tree.norm(gradient)
         return StudentState(optax.apply_updates(state.parameters, step), optimizer), metrics
 
-    def epoch(state: StudentState, epoch_key: jax.Array) -> tuple[StudentState, dict[str, jax.Array]]:
+    def epoch(
+        state: StudentState, number_and_key: tuple[jax.Array, jax.Array]
+    ) -> tuple[StudentState, dict[str, jax.Array]]:
+        number, epoch_key = number_and_key
         if config.num_minibatches == 1:  # a permutation would only change the order of a sum
-            return minibatch_step(state, batch)
-        minibatches = _split(epoch_key, batch, config.num_minibatches, num_agents)
+            earlier = batch.earlier and batch.earlier.replace(hold=batch.earlier.hold & (number == 0))
+            return minibatch_step(state, batch.replace(earlier=earlier))
+        minibatches = _split(epoch_key, whole, config.num_minibatches, num_agents, spread)
         return jax.lax.scan(minibatch_step, state, minibatches)
 
-    state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, config.num_epochs))
+    whole = _whole(batch.replace(earlier=None), spread) if config.num_minibatches > 1 else batch
+    epochs = (jnp.arange(config.num_epochs), jax.random.split(key, config.num_epochs))
+    state, metrics = jax.lax.scan(epoch, state, epochs)
     first_ratio_error = metrics.pop("ratio_error").reshape(-1)[0]
     means = {name: value.mean() for name, value in metrics.items()}
     # On the first minibatch the parameters are those that acted: any ratio other than 1 means that memories, resets or
@@ -174,14 +188,17 @@ def parameter_changes(student: Student, parameters: Parameters, batch: Batch, nu
 def _loss(
     parameters: Parameters, student: Student, batch: Batch, config: PPOConfig
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Return ``policy + c_v · value − c_e · entropy`` and its parts."""
-    _, logits, values = student.apply(parameters, batch.carry, batch.observations, batch.resets)
+    """Return ``policy + c_v · value − c_e · entropy`` and its parts; the advantages are normalised already."""
+    sequence = (parameters, batch.carry, batch.observations, batch.resets)
+    if batch.earlier is None:
+        _, logits, values = student.apply(*sequence)
+    else:
+        assert isinstance(student, RecordingStudent)
+        _, logits, values = student.repeat(*sequence, batch.earlier)
     log_ratio = distributions.log_probability(logits, batch.actions) - batch.log_probs
     ratio = jnp.exp(log_ratio)
-    # The advantages are normalised over the minibatch, agents together.
-    advantages = (batch.advantages - batch.advantages.mean()) / (batch.advantages.std() + 1e-5)
     clipped_ratio = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
-    policy_loss = -jnp.minimum(ratio * advantages, clipped_ratio * advantages).mean()
+    policy_loss = -jnp.minimum(ratio * batch.advantages, clipped_ratio * batch.advantages).mean()
     value_loss = _value_loss(values, batch, config)
     entropy = distributions.entropy(logits).mean()
     loss = policy_loss + config.value_coefficient * value_loss - config.entropy_coefficient * entropy
@@ -196,6 +213,12 @@ def _loss(
     return loss, metrics
 
 
+def _normalized(advantages: jax.Array, spread: Spread) -> jax.Array:
+    """Return advantages less their mean over their standard deviation, of the whole minibatch, agents together."""
+    centred = advantages - spread.mean(advantages.mean())
+    return centred / (jnp.sqrt(spread.mean(jnp.square(centred).mean())) + 1e-5)
+
+
 def _value_loss(values: jax.Array, batch: Batch, config: PPOConfig) -> jax.Array:
     """Return ``½ max((v − y)², (clip(v, v_old ± ε) − y)²)``, mean over steps, rows and heads."""
     targets = batch.targets[..., None]
@@ -206,14 +229,24 @@ def _value_loss(values: jax.Array, batch: Batch, config: PPOConfig) -> jax.Array
     return 0.5 * error.mean()
 
 
-def _split(key: jax.Array, batch: Batch, num_minibatches: int, num_agents: int) -> Batch:
-    """Return ``batch`` with its environments permuted and split: leaves ``[num_minibatches, T, M / num_minibatches]``."""
+def _split(key: jax.Array, batch: Batch, num_minibatches: int, num_agents: int, spread: Spread) -> Batch:
+    """Return ``batch`` with its environments permuted and split: leaves ``[num_minibatches, T, M / num_minibatches]``.
+
+    ``batch`` is the whole one; of each minibatch, this device gets its part.
+    """
     num_rows = batch.actions.shape[1]
     environments = jax.random.permutation(key, num_rows // num_agents)
     rows = (environments[:, None] * num_agents + jnp.arange(num_agents)[None, :]).reshape(num_minibatches, -1)
+    rows = spread.part(rows, axis=1)
     timed, carry = batch.replace(carry=()), batch.carry
     timed = jax.tree.map(lambda leaf: jnp.moveaxis(leaf[:, rows], 1, 0), timed)
     return timed.replace(carry=jax.tree.map(lambda leaf: leaf[rows], carry))
+
+
+def _whole(batch: Batch, spread: Spread) -> Batch:
+    """Return the batch of all devices."""
+    timed, carry = batch.replace(carry=()), batch.carry
+    return spread.whole(timed, axis=1).replace(carry=spread.whole(carry))
 
 
 def _optimizer(config: PPOConfig) -> optax.GradientTransformation:

@@ -16,8 +16,9 @@ from minied.students.ppo import PPOConfig
 from minied.teachers.base import Teacher
 from minied.train.missing import missing_signals
 
-FREE_WHEN_RESUMING = ("checkpoint_every", "keep_checkpoints")
-"""Fields that a resumed run may change: they decide what is kept on disk, nothing that is computed."""
+FREE_WHEN_RESUMING = ("num_devices", "checkpoint_every", "keep_checkpoints")
+"""Fields that a resumed run may change: they decide where it is computed and what is kept on disk, nothing of what is learnt
+but the order of sums."""
 
 
 _COUNTS = (
@@ -52,6 +53,9 @@ class TrainConfig:
     """B, levels in a batch, one environment a level."""
     num_steps: int = 256
     """T, steps of a rollout. Episodes that do not end within it give no score."""
+    num_devices: int = 0
+    """Devices that the run is spread over, its members or its environments; 0: on CPU one a core where they divide the work,
+    elsewhere one. Runs on other numbers of devices differ by rounding."""
     num_train_levels: int = 0
     """Train on this many levels of the generator only, the same for all members (Procgen's protocol; evaluations then report
     the generalisation gap); 0: on as many as it gives."""
@@ -76,7 +80,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         at_least = {"num_seeds": 1, "updates": 1, "num_envs": 1, "num_steps": 1, "log_every": 1, "attempts": 1}
         at_least |= {"evaluate_every": 0, "checkpoint_every": 0, "keep_checkpoints": 2}
-        at_least |= {"seed": 0, "schedule_seed": 0, "env_steps": 0, "num_train_levels": 0, "train_levels_seed": 0}
+        at_least |= {
+            "num_devices": 0,
+            "seed": 0,
+            "schedule_seed": 0,
+            "env_steps": 0,
+            "num_train_levels": 0,
+            "train_levels_seed": 0,
+        }
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: at least {least}")

@@ -46,15 +46,18 @@ def advance(setting: Setting, state: RunState, until: jax.Array) -> tuple[RunSta
 
     def unfinished(loop: tuple[RunState, dict[str, RunningMean]]) -> jax.Array:
         state = loop[0]
-        is_sound = (broken(setting, state) == 0) & ~has_diverged(state)
+        is_sound = ~setting.spread.any((broken(setting, state) > 0) | has_diverged(state))
         return (state.schedule.iterations < until) & ~is_finished(setting, state.schedule) & is_sound
+
+    # Traced once, for the shapes of the metrics and for the loop.
+    iterate_all = jax.jit(lambda state: iterate_members(setting, state))
 
     def body(loop: tuple[RunState, dict[str, RunningMean]]) -> tuple[RunState, dict[str, RunningMean]]:
         state, means = loop
-        state, metrics = iterate_members(setting, state)
+        state, metrics = iterate_all(state)
         return state, {name: mean.add(metrics[name]) for name, mean in means.items()}
 
-    shapes = jax.eval_shape(lambda: iterate_members(setting, state)[1])
+    shapes = jax.eval_shape(iterate_all, state)[1]
     zeros = {name: jnp.zeros(shape.shape) for name, shape in shapes.items()}
     means = {name: RunningMean(zero, zero) for name, zero in zeros.items()}
     state, means = jax.lax.while_loop(unfinished, body, (state, means))

@@ -22,11 +22,13 @@ from minied.errors import UserError
 from minied.evaluate.episodes import LevelResults, evaluate_levels
 from minied.levels.finite import FiniteLevelSpace
 from minied.levels.space import Suite
+from minied.spread import ALONE, Spread
 from minied.students.base import Student
+from minied.teachers.base import Schedule
 from minied.train.config import TrainConfig
 from minied.train.loop import advance, broken, has_diverged, is_finished
 from minied.train.setting import Setting
-from minied.train.state import RunState, init_state, map_members
+from minied.train.state import Member, RunState, init_state, map_members, specs_of
 from minied.train.update import probe_of
 
 MAX_TRAINING_LEVELS = 200
@@ -53,7 +55,7 @@ class Program:
     def init(self) -> RunState:
         """Return the state before the first iteration."""
         seeds = self.config.seed + np.arange(self.config.num_seeds, dtype=np.uint32)
-        return _init(self._setting, jnp.asarray(seeds), jnp.uint32(self.config.schedule_seed))
+        return self._placed(_init(self._setting, jnp.asarray(seeds), jnp.uint32(self.config.schedule_seed)))
 
     def advance(self, state: RunState, until: int) -> tuple[RunState, dict[str, np.ndarray]]:
         """Run until there have been ``until`` iterations, or the run's updates are done.
@@ -62,10 +64,14 @@ class Program:
         metric over the iterations of this call, ``f32[S]``, NaN where it was never defined. Raises `UserError` in the first
         iteration whose score is no finite number on a level that has one to give, or whose student is not finite any more.
         """
-        state, metrics = _advance(self._setting, state, jnp.int32(until))
+        state, metrics = _advance(self._setting, self._placed(state), jnp.int32(until))
         _wait_for(state)
         self._refuse_broken(state)
         return state, jax.tree.map(np.asarray, metrics)
+
+    def _placed(self, state: RunState) -> RunState:
+        spread = self._setting.spread
+        return spread.place(state, specs_of(spread))
 
     def _refuse_broken(self, state: RunState) -> None:
         broken_scores, has_diverged = (int(each) for each in _broken(self._setting, state))
@@ -103,9 +109,9 @@ class Program:
 
     def evaluate(self, state: RunState, suite: Suite, key: jax.Array, attempts: int) -> LevelResults:
         """Play a suite with every member. Consumes ``key``; leaves are NumPy ``f32[S, L]``."""
-        results = _evaluate(
-            self.student, with_agent_axis(suite.env), attempts, key, state.members.student.parameters, suite.levels
-        )
+        spread, env = self._setting.spread, with_agent_axis(suite.env)
+        parameters = spread.place(state.members.student.parameters, spread.of_members)
+        results = _evaluate(spread, self.student, env, attempts, key, parameters, suite.levels)
         while not results.solve_rate.is_ready():  # as in `_wait_for`: minutes may pass, and signals shall be heard
             time.sleep(0.002)
         return jax.tree.map(np.asarray, results)
@@ -133,7 +139,8 @@ class Program:
 
     def annotated_proposals(self, state: RunState, num_levels: int) -> tuple[Any, dict[str, np.ndarray]]:
         """Return levels as `proposals` does, and what the teacher knows of each: names and ``f32[num_levels]``, or NaN."""
-        return jax.tree.map(np.asarray, _proposals(self._setting, num_levels, state))
+        alone = self._setting.replace(spread=ALONE)
+        return jax.tree.map(np.asarray, _proposals(alone, num_levels, _alone(state.schedule), _first(state.members)))
 
     def record_episode(
         self, state: RunState, env: Environment, level: Any, key: jax.Array, max_states: int | None = None
@@ -144,7 +151,7 @@ class Program:
         observations. Consumes ``key``.
         """
         env = with_agent_axis(env)
-        parameters = jax.tree.map(lambda leaf: leaf[0], state.members.student.parameters)
+        parameters = _first(state.members.student.parameters)
         start_key, play_key = jax.random.split(key)
         levels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], level)
         play = rollouts.start(start_key, self.student, env, levels)
@@ -169,6 +176,15 @@ def _wait_for(state: RunState) -> None:
     jax.block_until_ready(state)  # raises what the computation raised
 
 
+def _first(members: Any) -> Any:
+    """Return the first member's part of ``members``, on one device."""
+    return _alone(jax.tree.map(lambda leaf: leaf[0], members))
+
+
+def _alone(tree: Any) -> Any:
+    return jax.device_put(tree, jax.devices()[0])
+
+
 @jax.jit
 def _init(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> RunState:
     return init_state(setting, seeds, schedule_seed)
@@ -186,27 +202,38 @@ def _levels_from(space: FiniteLevelSpace, first: int, number: int) -> Any:
 
 @functools.partial(jax.jit, donate_argnums=1)
 def _advance(setting: Setting, state: RunState, until: jax.Array):
-    return advance(setting, state, until)
+    specs = specs_of(setting.spread)
+    return setting.spread.run(
+        advance, (setting, state, until), (jax.P(), specs, jax.P()), (specs, setting.spread.of_members)
+    )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _evaluate(student: Student, env: Environment, attempts: int, key: jax.Array, parameters: Any, levels: Any):
-    return map_members(lambda p: evaluate_levels(key, student, p, env, levels, attempts), parameters)
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _evaluate(
+    spread: Spread, student: Student, env: Environment, attempts: int, key: jax.Array, parameters: Any, levels: Any
+) -> LevelResults:
+    def evaluate(key: jax.Array, parameters: Any, levels: Any) -> LevelResults:
+        return map_members(
+            lambda each: evaluate_levels(key, student, each, env, levels, attempts, spread=spread), parameters
+        )
+
+    specs = (jax.P(), spread.of_members, jax.P())
+    return spread.run(evaluate, (key, parameters, levels), specs, spread.of_members)
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _proposals(setting: Setting, num_levels: int, run: RunState) -> tuple[Any, dict[str, jax.Array]]:
-    schedule = run.schedule
+def _proposals(
+    setting: Setting, num_levels: int, schedule: Schedule, member: Member
+) -> tuple[Any, dict[str, jax.Array]]:
     key = jax.random.fold_in(jax.random.fold_in(schedule.key, schedule.iterations), _LOOK)
     plan_key, propose_key = jax.random.split(key)
     # A look must not cost what a refresh does.
     plan = setting.teacher.plan(plan_key, schedule, setting.num_levels).replace(refresh=jnp.bool_(False))
-    teacher = jax.tree.map(lambda leaf: leaf[0], run.members.teacher)
-    probe = probe_of(setting, jax.tree.map(lambda leaf: leaf[0], run.members.student.parameters))
+    probe = probe_of(setting, member.student.parameters)
 
     def batch(key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
         # As many as the run proposes at once: a refresh is traced with them, though it never runs here.
-        state, proposal = setting.teacher.propose(key, teacher, plan, setting.space, setting.num_levels, probe)
+        state, proposal = setting.teacher.propose(key, member.teacher, plan, setting.space, setting.num_levels, probe)
         # Of a teacher that plays several batches at once, the first is the one that is learnt from.
         found = (proposal.levels, setting.teacher.notes(state, proposal))
         return jax.tree.map(lambda leaf: leaf[: setting.num_levels], found)

@@ -8,6 +8,7 @@ from minied import registry
 from minied.env import Environment, with_agent_axis
 from minied.levels.space import LevelSpace
 from minied.scores.base import needs_of
+from minied.spread import Spread, spread_of
 from minied.students.base import Student
 from minied.students.networks.actor_critic import ActorCritic
 from minied.students.ppo import PPOConfig
@@ -27,6 +28,7 @@ class Setting(struct.PyTreeNode):
     student: Student = struct.field(pytree_node=False)
     num_levels: int = struct.field(pytree_node=False)
     num_steps: int = struct.field(pytree_node=False)
+    spread: Spread = struct.field(pytree_node=False)
     correlations: tuple[str, ...] = struct.field(pytree_node=False)  # names of scores to compare with exact regret
 
     @property
@@ -48,5 +50,6 @@ class Setting(struct.PyTreeNode):
             student=ActorCritic.of(config.env, config.network),
             num_levels=config.num_envs,
             num_steps=config.num_steps,
+            spread=spread_of(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches),
             correlations=config.log_score_correlations,
         )

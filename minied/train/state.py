@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from flax import struct
 
+from minied.spread import Spread
 from minied.students.ppo import StudentState, init_student
 from minied.teachers.base import Schedule
 from minied.train.setting import Setting
@@ -28,13 +29,19 @@ class RunState(struct.PyTreeNode):
     members: Member  # [S, ...]
 
 
+def specs_of(spread: Spread) -> RunState:
+    """Return which part of each field of a `RunState` a device holds."""
+    return RunState(schedule=jax.P(), members=spread.of_members)  # type: ignore[arg-type]
+
+
 def map_members(function: Callable[..., Any], members: Any) -> Any:
     """Return ``function`` mapped over the leading member axis of ``members``.
 
-    A lone member goes without the axis: on CPU a batched matrix product of batch 1 costs a third more than a plain one.
+    On CPU one after the other: a batched matrix product there is slower than as many plain ones (so 16 members of the
+    standard workload learn 1.4 times as fast, and eight with a memory of 32 units no slower). Elsewhere side by side.
     """
     if jax.tree.leaves(members)[0].shape[0] > 1:
-        return jax.vmap(function)(members)
+        return jax.lax.map(function, members) if jax.default_backend() == "cpu" else jax.vmap(function)(members)
     alone = function(jax.tree.map(lambda leaf: leaf[0], members))
     return jax.tree.map(lambda leaf: leaf[None], alone)
 

@@ -16,8 +16,9 @@ from minied.episodes import EpisodeSummary
 from minied.rollout import Rollout
 from minied.scores.base import score_levels
 from minied.scores.correlation import rank_correlation
+from minied.spread import ALONE
 from minied.students import ppo
-from minied.students.base import Parameters
+from minied.students.base import Earlier, Parameters, RecordingStudent
 from minied.students.ppo import StudentState
 from minied.teachers.base import SOURCES, Outcome, Plan, Probe, Schedule
 from minied.teachers.contract import checked_observation, checked_proposal
@@ -38,7 +39,14 @@ def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) ->
     teacher_state, proposal = checked_proposal(
         teacher, propose_key, member.teacher, plan, space, setting.num_levels, probe
     )
-    played = play(setting, parameters, play_key, proposal.levels, proposal.max_returns)
+    played = play(
+        setting,
+        parameters,
+        play_key,
+        proposal.levels,
+        proposal.max_returns,
+        num_activations=_num_rows(setting) if _starts_from_activations(setting) else 0,
+    )
     student, student_metrics = _learn(setting, schedule, plan, member.student, played, update_key)
     teacher_state = checked_observation(teacher, teacher_state, plan, proposal, played.outcome, space)
 
@@ -54,14 +62,20 @@ def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) ->
 class Played(struct.PyTreeNode):
     """A rollout on levels, and what was made of it."""
 
-    carry: Any  # the memory before the first step
-    rollout: Rollout
-    advantages: jax.Array  # f32[T, R, N]
-    outcome: Outcome  # [R, ...]
+    carry: Any  # the memory before the first step, of the levels that were played on this device
+    rollout: Rollout  # likewise
+    advantages: jax.Array  # f32[T, R', N], likewise
+    outcome: Outcome  # [R, ...], of all levels
 
 
 def play(
-    setting: Setting, parameters: Parameters, key: jax.Array, levels: Any, max_returns: jax.Array, num_rollouts: int = 1
+    setting: Setting,
+    parameters: Parameters,
+    key: jax.Array,
+    levels: Any,
+    max_returns: jax.Array,
+    num_rollouts: int = 1,
+    num_activations: int = 0,
 ) -> Played:
     """Roll a student out on levels from their start, for ``num_rollouts · T`` steps. Consumes ``key``.
 
@@ -72,10 +86,16 @@ def play(
         levels: ``[R, ...]``.
         max_returns: ``f32[R]``, highest return known on each level, −inf if none.
         num_rollouts: how many times T.
+        num_activations: of how many rows, from the first, to keep the student's activations.
     """
     start_key, rollout_key = jax.random.split(key)
-    student, env = setting.student, setting.env
+    student, env, spread = setting.student, setting.env, setting.spread
+    num_levels = max_returns.shape[0]
+    groups, rest = divmod(num_levels, setting.num_levels)
+    if rest:  # of a probe: its levels are divided as one batch if they can be, else every device plays all of them
+        groups, spread = 1, spread if num_levels % spread.number == 0 else ALONE
     start = rollouts.start(start_key, student, env, levels)
+    start, levels, max_returns = spread.part((start, levels, max_returns), groups)
     end, rollout = rollouts.collect(
         rollout_key,
         student,
@@ -86,6 +106,9 @@ def play(
         setting.num_steps * num_rollouts,
         bootstrap_truncated=setting.ppo.bootstrap_truncated,
         keep=setting.needs & KEPT_BY_ROLLOUT,
+        keep_activations_of=num_activations,
+        part=lambda tree: spread.part(tree, groups, axis=1),
+        num_levels=num_levels,
     )
     last_values = rollouts.last_values(student, parameters, end)
     advantages = advantages_of(setting, rollout, last_values)
@@ -93,7 +116,7 @@ def play(
     signals = signals_of(
         setting, parameters, start.carry, rollout, last_values, advantages, episodes, levels, max_returns
     )
-    return Played(start.carry, rollout, advantages, Outcome(episodes, signals))
+    return Played(start.carry, rollout, advantages, spread.whole(Outcome(episodes, signals), groups))
 
 
 def probe_of(setting: Setting, parameters: Parameters) -> Probe:
@@ -118,22 +141,36 @@ def _learn(
 
     Consumes ``key``.
     """
-    num_levels, num_agents = setting.num_levels, setting.env.num_agents
-    rollout = jax.tree.map(lambda leaf: leaf[:, :num_levels], played.rollout)
-    carry = jax.tree.map(lambda leaf: leaf[: num_levels * num_agents], played.carry)
+    num_agents = setting.env.num_agents
+    num_levels = _num_rows(setting) // num_agents
+    rollout = jax.tree.map(lambda leaf: leaf[:, :num_levels], played.rollout.replace(activations=()))
+    carry = jax.tree.map(lambda leaf: leaf[: _num_rows(setting)], played.carry)
     batch = batch_of(rollout, played.advantages[:, :num_levels], carry)
+    if kept := played.rollout.activations:
+        batch = batch.replace(earlier=Earlier(kept, hold=jnp.bool_(True)))
     # A run ends by whichever comes first, and so does its schedule of rates.
     progress = jnp.maximum(schedule.student_updates / setting.total_updates, schedule.rollouts / setting.max_rollouts)
     rate = ppo.learning_rate(setting.ppo, progress)
 
+    @jax.jit  # traced once, for its shapes and for itself
     def learn() -> tuple[StudentState, Metrics]:
-        return ppo.update(key, setting.student, state, batch, setting.ppo, rate, num_agents)
+        return ppo.update(key, setting.student, state, batch, setting.ppo, rate, num_agents, setting.spread)
 
     def skip() -> tuple[StudentState, Metrics]:
         nothing = jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), jax.eval_shape(learn)[1])
         return state, nothing
 
     return jax.lax.cond(plan.train, learn, skip)
+
+
+def _starts_from_activations(setting: Setting) -> bool:
+    """Return whether the learner's first pass is that of the rollout: over the same rows in the same order."""
+    return setting.ppo.num_minibatches == 1 and isinstance(setting.student, RecordingStudent)
+
+
+def _num_rows(setting: Setting) -> int:
+    """Return how many rows of a batch the network sees on each device."""
+    return setting.num_levels // setting.spread.shares(setting.num_levels) * setting.env.num_agents
 
 
 def _level_metrics(sources: jax.Array, episodes: EpisodeSummary, features: Metrics) -> Metrics:

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 
 from minied.env import Environment
 from minied.spaces import Discrete, Space
-from minied.students.base import Carry, Parameters
+from minied.students.base import Activations, Carry, Earlier, Parameters
+from minied.students.networks.affine import Affine, block_diagonal, side_by_side
 from minied.students.networks.config import NetworkConfig
 from minied.students.networks.encoders import Encoder
 from minied.students.networks.memory import Memory, initial_carry
@@ -24,21 +25,27 @@ class _Network(nn.Module):
     config: NetworkConfig
 
     @nn.compact
-    def __call__(self, carry: Carry, observation: Any, reset: jax.Array):
+    def __call__(self, carry: Carry, observation: Any, reset: jax.Array, earlier: Earlier | None = None):
         encoding = Encoder(self.observation_space, self.config, name="encoder")(observation)
-        carry, features = Memory(self.config, name="memory")(carry, encoding, reset)
-        policies = [
-            self._head(name, features, self.num_actions, *self._policy_init())
-            for name in ("policy", *(f"policy_{p}" for p in range(1, self.config.num_policy_heads)))
-        ]
-        values = [
-            self._head(f"value_{k}", features, 1, *self._value_init()) for k in range(self.config.num_value_heads)
-        ]
-        return carry, jnp.stack(policies, axis=-2), jnp.concatenate(values, axis=-1)
+        carry, features, activations = Memory(self.config, name="memory")(carry, encoding, reset, earlier)
+        policies, values = self._heads(features)
+        return carry, policies, values, activations
 
-    def _head(self, name: str, features: jax.Array, size: int, activation, hidden_init, final_init) -> jax.Array:
-        hidden = activation(nn.Dense(self.config.head_size, kernel_init=hidden_init, name=f"{name}_hidden")(features))
-        return nn.Dense(size, kernel_init=final_init, name=name)(hidden)
+    def _heads(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return logits ``f32[T, M, P, A]`` and values ``f32[T, M, K]``: all heads in two products."""
+        num_policies, num_values = self.config.num_policy_heads, self.config.num_value_heads
+        policies = ("policy", *(f"policy_{p}" for p in range(1, num_policies)))
+        activation, *policy_init = self._policy_init()
+        _, *value_init = self._value_init()
+        heads = [(name, self.num_actions, *policy_init) for name in policies]
+        heads += [(f"value_{k}", 1, *value_init) for k in range(num_values)]
+        size = self.config.head_size
+        hidden = [Affine(size, kernel_init=init, name=f"{name}_hidden") for name, _, init, _ in heads]
+        final = [Affine(outputs, kernel_init=init, name=name) for name, outputs, _, init in heads]
+        outputs = activation(side_by_side([each(features.shape[-1]) for each in hidden])(features))
+        outputs = block_diagonal([each(size) for each in final])(outputs)
+        logits, values = jnp.split(outputs, [num_policies * self.num_actions], axis=-1)
+        return logits.reshape(*logits.shape[:-1], num_policies, self.num_actions), values
 
     def _policy_init(self):
         orthogonal = nn.initializers.orthogonal
@@ -90,13 +97,29 @@ class ActorCritic:
         self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array
     ) -> tuple[Carry, jax.Array, jax.Array]:
         """Run the network over a sequence, see `Student.apply`."""
-        if self.config.num_policy_heads == 1:
-            memory, logits, values = self._run(parameters, carry, observation, reset)
-            return memory, logits[:, :, 0], values
-        memory, heads = carry
-        memory, logits, values = self._run(parameters, memory, observation, reset)
+        return self._act(parameters, carry, observation, reset)[:3]
+
+    def record(
+        self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array
+    ) -> tuple[Carry, jax.Array, jax.Array, Activations]:
+        """Run the network over a sequence and keep its activations, see `RecordingStudent.record`."""
+        return self._act(parameters, carry, observation, reset)
+
+    def repeat(
+        self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array, earlier: Earlier
+    ) -> tuple[Carry, jax.Array, jax.Array]:
+        """Run the network over a sequence from its activations, see `RecordingStudent.repeat`."""
+        return self._act(parameters, carry, observation, reset, earlier)[:3]
+
+    def _act(
+        self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array, earlier: Earlier | None = None
+    ) -> tuple[Carry, jax.Array, jax.Array, Activations]:
+        memory, heads = (carry, None) if self.config.num_policy_heads == 1 else carry
+        memory, logits, values, activations = self._run(parameters, memory, observation, reset, earlier)
+        if heads is None:
+            return memory, logits[:, :, 0], values, activations
         acting = jnp.take_along_axis(logits, heads[None, :, None, None], axis=2)[:, :, 0]
-        return (memory, heads), acting, values
+        return (memory, heads), acting, values, activations
 
     def policies(self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array) -> jax.Array:
         """Run the network over a sequence and return what every policy head says, see `Student.policies`."""
@@ -104,6 +127,7 @@ class ActorCritic:
         return self._run(parameters, memory, observation, reset)[1]
 
     def _run(
-        self, parameters: Parameters, memory: Any, observation: Any, reset: jax.Array
-    ) -> tuple[Any, jax.Array, jax.Array]:
-        return self._network.apply({"params": parameters}, memory, observation, reset)  # type: ignore[return-value]
+        self, parameters: Parameters, memory: Any, observation: Any, reset: jax.Array, earlier: Earlier | None = None
+    ) -> tuple[Any, jax.Array, jax.Array, Activations]:
+        network, variables = self._network, {"params": parameters}
+        return network.apply(variables, memory, observation, reset, earlier)  # type: ignore[return-value]

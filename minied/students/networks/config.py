@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from minied.errors import UserError
 
-MemoryKind = Literal["none", "lstm", "gru"]
+MemoryKind = Literal["none", "lstm", "gru", "min_gru", "s5"]
 Recipe = Literal["minimax", "jaxued"]
 
 
@@ -18,9 +18,12 @@ class NetworkConfig:
     embedding_size: int = 5
     """Size of the linear embedding of each discrete part of the observation (the direction)."""
     memory: MemoryKind = "lstm"
-    """Recurrent cell between encoder and heads; `none` puts a dense layer of the same size in its place."""
+    """Recurrent cell between encoder and heads; `none` puts a dense layer of the same size in its place. `min_gru` and `s5`
+    have no chain of matrix products over time, and are other networks than the literature's."""
     memory_size: int = 256
     """Units of the memory."""
+    num_memory_layers: int = 1
+    """Layers of `s5`; the other memories have one."""
     head_size: int = 32
     """Hidden units of the policy head and of each value head."""
     num_value_heads: int = 1
@@ -33,10 +36,14 @@ class NetworkConfig:
     orthogonal)."""
 
     def __post_init__(self) -> None:
-        sizes = ("conv_filters", "embedding_size", "memory_size", "head_size", "num_value_heads", "num_policy_heads")
-        for name in sizes:
+        sizes = ("conv_filters", "embedding_size", "memory_size", "num_memory_layers", "head_size")
+        for name in (*sizes, "num_value_heads", "num_policy_heads"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: at least 1")
+        if self.num_memory_layers > 1 and self.memory != "s5":
+            raise UserError(f"num_memory_layers is {self.num_memory_layers}; allowed with {self.memory}: 1")
+        if self.memory == "s5" and self.memory_size % 2:
+            raise UserError(f"memory_size is {self.memory_size}; allowed with s5: even numbers")
         for name, choices in (("memory", get_args(MemoryKind)), ("recipe", get_args(Recipe))):
             if getattr(self, name) not in choices:
                 raise UserError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")

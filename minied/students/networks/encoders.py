@@ -3,10 +3,15 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from minied.errors import UserError
 from minied.spaces import Box, Coded, Dict, Discrete, Space
+from minied.students.networks.affine import on_last_axis
 from minied.students.networks.config import NetworkConfig
+
+LARGEST_PRODUCT = 49
+"""Cells of the largest image whose convolution is one matrix product."""
 
 
 class Encoder(nn.Module):
@@ -48,11 +53,51 @@ class Encoder(nn.Module):
             raise UserError(
                 f"the image {name!r} is {image.shape[-3]}x{image.shape[-2]}; allowed: at least 3x3, what a filter reads"
             )
-        conv = nn.Conv(
-            self.config.conv_filters, (3, 3), padding="VALID", kernel_init=_orthogonal(), name=f"{name}_conv"
+        convolution = Convolution(self.config.conv_filters, name=f"{name}_conv")
+        return nn.relu(convolution(image)).reshape(*leading, -1)
+
+
+class Convolution(nn.Module):
+    """A 3×3 convolution (stride 1, no padding), with the parameters of `flax.linen.Conv`.
+
+    A small image is one vector, and the convolution one matrix that repeats the filters where they apply: more
+    multiplications, mostly by zero, in one product that a processor does several times sooner.
+    """
+
+    num_filters: int
+
+    @nn.compact
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """Return ``f32[..., H − 2, W − 2, F]`` of ``f32[..., H, W, C]``."""
+        height, width, channels = image.shape[-3:]
+        kernel = self.param("kernel", _orthogonal(), (3, 3, channels, self.num_filters))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.num_filters,))
+        leading, size = image.shape[:-3], (height - 2, width - 2, self.num_filters)
+
+        def add_bias(features: jax.Array) -> jax.Array:
+            features = features.reshape(*leading, *size)
+            return features + on_last_axis(bias, features)
+
+        if height * width <= LARGEST_PRODUCT:
+            matrix = _matrix_of(kernel, height, width)
+            features = image.reshape(*leading, -1) @ matrix
+            return add_bias(features)
+        flat = image.reshape(-1, height, width, channels)
+        features = jax.lax.conv_general_dilated(
+            flat, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
-        features = nn.relu(conv(image.reshape(-1, *image.shape[-3:])))
-        return features.reshape(*leading, -1)
+        return add_bias(features)
+
+
+def _matrix_of(kernel: jax.Array, height: int, width: int) -> jax.Array:
+    """Return the matrix of a convolution, ``f32[H·W·C, (H − 2)·(W − 2)·F]``, of ``kernel`` ``f32[3, 3, C, F]``."""
+    rows, cols = np.divmod(np.arange(height * width), width)
+    places = np.array([(row, col) for row in range(height - 2) for col in range(width - 2)])
+    down, right = rows[:, None] - places[None, :, 0], cols[:, None] - places[None, :, 1]
+    applies = (down >= 0) & (down < 3) & (right >= 0) & (right < 3)
+    chosen = np.where(applies, 3 * down + right, 9)[..., None] == np.arange(9)  # [H·W, places, 9]
+    matrix = jnp.einsum("hpk,kcf->hcpf", chosen.astype(np.float32), kernel.reshape(9, *kernel.shape[2:]))
+    return matrix.reshape(height * width * kernel.shape[2], -1)
 
 
 def _orthogonal(scale: float = 2**0.5) -> nn.initializers.Initializer:

@@ -1,0 +1,174 @@
+"""Over which devices is a run spread, and what crosses between them?
+
+A run with as many members as devices, or a multiple, gives each device its own members: nothing crosses. Otherwise the
+environments are spread: each device rolls its share of the levels out and differentiates the loss on them; gradients are
+averaged, what the teacher reads of each level is gathered, and all the rest (proposing, scoring, the optimiser, the
+schedule) is computed alike on every device. All randomness is drawn for the whole batch and each device takes its part, so
+the number of devices changes nothing but the order of sums.
+
+Letters: ``R`` levels, ``D`` devices.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from minied.errors import UserError
+
+Axis = Literal["none", "environments", "members"]
+Tree = TypeVar("Tree")
+
+LEAST_ROWS = 8
+"""Environments a device below which a run on CPU is not spread further on its own: with fewer rows to multiply them with,
+reading the weights costs as much as the products."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """What is divided among how many devices. Hashable.
+
+    `run` and `place` are called from outside; the other methods speak of the device that they run on, inside of `run`.
+    """
+
+    axis: Axis = "none"
+    number: int = 1  # D
+
+    @property
+    def of_members(self) -> jax.P:
+        """Which part of an array with a leading axis of members each device holds: its own, or all."""
+        return jax.P("members") if self.axis == "members" else jax.P()
+
+    def run(self, function: Callable[..., Any], arguments: tuple[Any, ...], specs: tuple[Any, ...], out: Any) -> Any:
+        """Return ``function(*arguments)``, computed on all devices.
+
+        Args:
+            function: pure; inside of it the other methods say what belongs to the device.
+            arguments: of it.
+            specs: of each argument, `of_members` or ``jax.P()`` for what every device holds whole; prefixes of the pytrees.
+            out: likewise, of what it returns.
+        """
+        if self.axis == "none":
+            return function(*arguments)
+        return jax.shard_map(function, mesh=self.mesh(), in_specs=specs, out_specs=out, check_vma=False)(*arguments)
+
+    def place(self, tree: Tree, specs: Any) -> Tree:
+        """Return ``tree`` where `run` leaves what it returns, so that its first call is compiled for the second too."""
+        if self.axis == "none":
+            return tree
+        mesh = self.mesh()
+        shardings = jax.tree.map(
+            lambda spec: jax.sharding.NamedSharding(mesh, spec), specs, is_leaf=lambda leaf: isinstance(leaf, jax.P)
+        )
+        return jax.device_put(tree, shardings)
+
+    def mesh(self) -> jax.sharding.Mesh:
+        """Return the first D devices of the default backend."""
+        devices, kind = jax.devices()[: self.number], jax.sharding.AxisType.Auto
+        return jax.make_mesh((self.number,), (self.axis,), axis_types=(kind,), devices=devices)
+
+    def shares(self, number: int) -> int:
+        """Return into how many parts ``number`` environments are divided: D, or 1 if this spread divides none."""
+        if self.axis != "environments":
+            return 1
+        if number % self.number:
+            raise ValueError(f"{number} environments cannot be divided among {self.number} devices")
+        return self.number
+
+    def part(self, tree: Tree, groups: int = 1, axis: int = 0) -> Tree:
+        """Return this device's part of arrays whose ``axis`` goes over environments: an equal part of each group.
+
+        ``groups`` is the number of batches of levels that lie one after the other.
+        """
+        if self.axis != "environments":
+            return tree
+        index = jax.lax.axis_index("environments")
+
+        def part_of(leaf: jax.Array) -> jax.Array:
+            shape = leaf.shape
+            size = shape[axis] // (groups * self.number)
+            leaf = leaf.reshape(*shape[:axis], groups, self.number, size, *shape[axis + 1 :])
+            mine = jax.lax.dynamic_index_in_dim(leaf, index, axis + 1, keepdims=False)
+            return mine.reshape(*shape[:axis], groups * size, *shape[axis + 1 :])
+
+        return jax.tree.map(part_of, tree)
+
+    def whole(self, tree: Tree, groups: int = 1, axis: int = 0) -> Tree:
+        """Return the arrays of which each device has a `part`."""
+        if self.axis != "environments":
+            return tree
+
+        def whole_of(leaf: Any) -> Any:
+            if not isinstance(leaf, jax.Array):  # a setting of all levels
+                return leaf
+            shape = leaf.shape
+            leaf = leaf.reshape(*shape[:axis], groups, -1, *shape[axis + 1 :])
+            leaf = jax.lax.all_gather(leaf, "environments", axis=axis + 1, tiled=True)
+            return leaf.reshape(*shape[:axis], -1, *shape[axis + 1 :])
+
+        return jax.tree.map(whole_of, tree)
+
+    def mean(self, tree: Tree) -> Tree:
+        """Return the mean over devices of means over their environments."""
+        return jax.lax.pmean(tree, "environments") if self.axis == "environments" else tree
+
+    def highest(self, tree: Tree) -> Tree:
+        """Return the highest value on any device."""
+        return jax.lax.pmax(tree, "environments") if self.axis == "environments" else tree
+
+    def any(self, value: jax.Array) -> jax.Array:
+        """Return whether ``value``, ``bool[]``, holds for the members of any device."""
+        return jax.lax.pmax(value.astype(jnp.int32), "members") > 0 if self.axis == "members" else value
+
+
+ALONE = Spread()
+
+
+def spread_of(num_devices: int, num_members: int, num_envs: int, num_minibatches: int) -> Spread:
+    """Return how a run is spread over ``num_devices``, or for 0 over what serves it best.
+
+    On CPU that is as many devices as the process has been given (`minied.commands` gives it one a core) and as divide the
+    work evenly; on other backends one.
+
+    Raises `UserError` if there are fewer devices, or if so many do not divide the work.
+    """
+    available = len(jax.devices())
+    if num_devices > available:
+        raise UserError(
+            f"num_devices is {num_devices}; allowed here: at most {available}, the devices of this process (on CPU,"
+            ' jax.config.update("jax_num_cpu_devices", N) gives it more if it comes first)'
+        )
+    if not num_devices and jax.default_backend() != "cpu":
+        return ALONE
+    return best_spread(available, num_devices, num_members, num_envs, num_minibatches)
+
+
+def best_spread(available: int, num_devices: int, num_members: int, num_envs: int, num_minibatches: int) -> Spread:
+    """Return how a run is spread over ``num_devices``, or for 0 over up to ``available`` cores.
+
+    Asks no device, so that a process can still be given as many as this says. Raises `UserError` if ``num_devices`` do not
+    divide the work.
+    """
+    if num_devices:
+        spread = _fitting(num_devices, num_members, num_envs, num_minibatches)
+        if spread is None:
+            raise UserError(
+                f"num_devices is {num_devices}, which divides neither num_seeds = {num_members} nor the environments of a"
+                f" minibatch, {num_envs // num_minibatches}; allowed: a divisor of one of them"
+            )
+        return spread
+    for number in range(available, 1, -1):
+        spread = _fitting(number, num_members, num_envs, num_minibatches)
+        if spread and (spread.axis == "members" or num_envs >= LEAST_ROWS * number):
+            return spread
+    return ALONE
+
+
+def _fitting(number: int, num_members: int, num_envs: int, num_minibatches: int) -> Spread | None:
+    if number == 1:
+        return ALONE
+    if num_members % number == 0:
+        return Spread("members", number)
+    return Spread("environments", number) if (num_envs // num_minibatches) % number == 0 else None
