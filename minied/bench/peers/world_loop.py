@@ -1,0 +1,71 @@
+"""The loop in which every peer's world is stepped, the same for all; imported by the scripts of this folder alone.
+
+One call is one compiled scan over ``--steps`` steps of ``--num-envs`` environments side by side. In each step uniformly
+random actions are drawn and a key is split for every environment (what the world does not use, the compiler removes); the
+world steps and restarts by itself; the sum of the whole observation is added to the carry, so that it has to be computed.
+Drawing the actions and summing the observations are part of what is timed, for every world alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+# pyright: reportMissingImports=false
+
+
+def world_workload(
+    options: argparse.Namespace,
+    begin: Callable[[jax.Array], Any],
+    step: Callable[[jax.Array, Any, jax.Array], tuple[Any, Any]],
+    num_actions: int,
+    facts: dict[str, Any],
+) -> Any:
+    """Return the `protocol.Workload` of one world.
+
+    Args:
+        options: with num_envs (N), steps (T), seed.
+        begin: key -> state of one environment at the start of an episode.
+        step: (key, state, action i32[]) -> (state, observation) of one environment; it restarts by itself.
+        num_actions: actions are drawn from 0 .. num_actions - 1.
+        facts: what to tell of the world.
+    """
+    from protocol import Workload  # found next to the script that runs
+
+    num_envs, steps = options.num_envs, options.steps
+
+    def one_step(carry: Any, _: None) -> tuple[Any, None]:
+        key, states, total = carry
+        key, action_key, world_key = jax.random.split(key, 3)
+        actions = jax.random.randint(action_key, (num_envs,), 0, num_actions)
+        states, observations = jax.vmap(step)(jax.random.split(world_key, num_envs), states, actions)
+        seen = sum(jnp.sum(leaf.astype(jnp.float32)) for leaf in jax.tree_util.tree_leaves(observations))
+        return (key, states, total + seen), None
+
+    @jax.jit
+    def run(key: jax.Array, states: Any) -> Any:
+        carry, _ = jax.lax.scan(one_step, (key, states, jnp.float32(0)), None, length=steps)
+        return carry
+
+    # (Keys of the old kind: typed ones are not understood by every peer on every jax.)
+    key, begin_key = jax.random.split(jax.random.PRNGKey(options.seed))
+    states = jax.jit(jax.vmap(begin))(jax.random.split(begin_key, num_envs))
+    carry = (key, states)
+    calls = 0
+
+    def call() -> tuple[Any, Any]:
+        nonlocal carry, calls
+        key, states, total = run(*carry)
+        carry, calls = (key, states), calls + 1
+        return (key, states, total), total
+
+    def count() -> dict[str, int]:
+        nonlocal calls
+        done, calls = calls, 0
+        return {"steps": done * steps * num_envs}
+
+    return Workload(call, count, {"what": "world", "num_actions": num_actions} | facts)
