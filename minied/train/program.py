@@ -38,9 +38,13 @@ _LOOK = 0x100C  # names the keys of looks at a run, apart from those that the ru
 class Program:
     """The compiled functions of one config. Holds no state of the run."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, student: Student | None = None) -> None:
+        """Compile nothing yet. ``student`` stands in for the network that ``config`` describes, if there is one.
+
+        Raises `UserError` for more devices than there are, or than divide the run.
+        """
         self.config = config
-        self._setting = Setting.of(config)
+        self._setting = Setting.of(config, student)
         self.student = self._setting.student
         self._play = jax.jit(self._play_one_step, static_argnums=0)
 

@@ -38,8 +38,11 @@ class Setting(struct.PyTreeNode):
         return self.teacher.needs.union(*scores, {"optimal_return"} if scores else ())
 
     @classmethod
-    def of(cls, config: TrainConfig) -> "Setting":
-        """Return the setting of ``config``; configs that differ in numbers only share a compiled program."""
+    def of(cls, config: TrainConfig, student: Student | None = None) -> "Setting":
+        """Return the setting of ``config``; configs that differ in numbers only share a compiled program.
+
+        ``student`` is another network than that of ``config``, if there is one.
+        """
         return cls(
             teacher=config.teacher.traced(),
             ppo=config.ppo.traced(),
@@ -47,7 +50,7 @@ class Setting(struct.PyTreeNode):
             max_rollouts=jnp.int32(config.max_rollouts),
             env=with_agent_axis(config.env),
             space=config.level_space,
-            student=ActorCritic.of(config.env, config.network),
+            student=student or ActorCritic.of(config.env, config.network),
             num_levels=config.num_envs,
             num_steps=config.num_steps,
             spread=spread_of(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches),
