@@ -39,11 +39,11 @@ class _Network(nn.Module):
         _, *value_init = self._value_init()
         heads = [(name, self.num_actions, *policy_init) for name in policies]
         heads += [(f"value_{k}", 1, *value_init) for k in range(num_values)]
-        size = self.config.head_size
+        size, precision = self.config.head_size, self.config.precision
         hidden = [Affine(size, kernel_init=init, name=f"{name}_hidden") for name, _, init, _ in heads]
         final = [Affine(outputs, kernel_init=init, name=name) for name, outputs, _, init in heads]
-        outputs = activation(side_by_side([each(features.shape[-1]) for each in hidden])(features))
-        outputs = block_diagonal([each(size) for each in final])(outputs)
+        outputs = activation(side_by_side([each(features.shape[-1]) for each in hidden])(features, precision))
+        outputs = block_diagonal([each(size) for each in final])(outputs, precision)
         logits, values = jnp.split(outputs, [num_policies * self.num_actions], axis=-1)
         return logits.reshape(*logits.shape[:-1], num_policies, self.num_actions), values
 

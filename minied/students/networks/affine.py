@@ -1,11 +1,31 @@
-"""The parameters of an affine map apart from its application, so that several maps can be one product."""
+"""Matrix products in a chosen precision, and affine maps as parameters, so that several can be one product."""
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+NATIVE: dict[Precision, str | None] = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": None}
+"""What JAX calls the rounding inside of a product; bfloat16 is rounded to before."""
+
+
+def rounded(operand: jax.Array, precision: Precision) -> jax.Array:
+    """Return ``operand`` as a `product` in ``precision`` reads it; to be done once for what is multiplied often."""
+    return operand.astype(jnp.bfloat16) if precision == "bfloat16" else operand
+
+
+def product(one: jax.Array, other: jax.Array, precision: Precision) -> jax.Array:
+    """Return the matrix product, ``f32``: operands rounded as ``precision`` says, sums in float32.
+
+    A processor without tf32 takes the operands as they are.
+    """
+    one, other = rounded(one, precision), rounded(other, precision)
+    return jnp.matmul(one, other, precision=NATIVE[precision], preferred_element_type=jnp.float32)
 
 
 class AffineWeights(struct.PyTreeNode):
@@ -14,9 +34,9 @@ class AffineWeights(struct.PyTreeNode):
     kernel: jax.Array  # f32[E, F]
     bias: Any  # f32[F], or None
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: jax.Array, precision: Precision = "float32") -> jax.Array:
         """Return the map of ``f32[..., E]``."""
-        outputs = inputs @ self.kernel
+        outputs = product(inputs, self.kernel, precision)
         return outputs if self.bias is None else outputs + on_last_axis(self.bias, outputs)
 
 

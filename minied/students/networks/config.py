@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal, get_args
 
 from minied.errors import UserError
+from minied.students.networks.affine import Precision
 
 MemoryKind = Literal["none", "lstm", "gru", "min_gru", "s5"]
 Recipe = Literal["minimax", "jaxued"]
@@ -31,6 +32,9 @@ class NetworkConfig:
     num_policy_heads: int = 1
     """P, the size of the ensemble of policies, which share encoder and memory. Row i of a batch (an environment's agent) is
     played by policy i mod P, which alone learns from it; scores of policy disagreement need at least 2."""
+    precision: Precision = "float32"
+    """Of matrix products: `float32`; `tf32`, inputs rounded to 10 bits where the processor has it; `bfloat16`, inputs
+    rounded to 8. Sums, parameters and all the rest are float32."""
     recipe: Recipe = "minimax"
     """Whose activations and initial weights: minimax (tanh heads, policy layer constant 0.01) or jaxued (ReLU heads,
     orthogonal)."""
@@ -44,6 +48,9 @@ class NetworkConfig:
             raise UserError(f"num_memory_layers is {self.num_memory_layers}; allowed with {self.memory}: 1")
         if self.memory == "s5" and self.memory_size % 2:
             raise UserError(f"memory_size is {self.memory_size}; allowed with s5: even numbers")
-        for name, choices in (("memory", get_args(MemoryKind)), ("recipe", get_args(Recipe))):
+        if self.memory == "gru" and self.precision == "bfloat16":
+            raise UserError("precision is 'bfloat16'; allowed with gru: float32, tf32")
+        kinds = {"memory": MemoryKind, "precision": Precision, "recipe": Recipe}
+        for name, choices in ((name, get_args(kind)) for name, kind in kinds.items()):
             if getattr(self, name) not in choices:
                 raise UserError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")

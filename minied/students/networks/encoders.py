@@ -7,7 +7,7 @@ import numpy as np
 
 from minied.errors import UserError
 from minied.spaces import Box, Coded, Dict, Discrete, Space
-from minied.students.networks.affine import on_last_axis
+from minied.students.networks.affine import NATIVE, Affine, Precision, on_last_axis, product, rounded
 from minied.students.networks.config import NetworkConfig
 
 LARGEST_PRODUCT = 49
@@ -35,10 +35,8 @@ class Encoder(nn.Module):
             return space.decode(value).reshape(*value.shape[: value.ndim - len(space.shape)], -1)
         if isinstance(space, Discrete):
             # A linear map of the one-hot choice without a bias: as minimax's, one row of parameters a choice.
-            embed = nn.Dense(
-                self.config.embedding_size, use_bias=False, kernel_init=_orthogonal(), name=f"{name}_embed"
-            )
-            return embed(jax.nn.one_hot(value, space.n))
+            embed = Affine(self.config.embedding_size, use_bias=False, kernel_init=_orthogonal(), name=f"{name}_embed")
+            return embed(space.n)(jax.nn.one_hot(value, space.n), self.config.precision)
         if isinstance(space, Box) and len(space.shape) == 3:
             return self._image(name, value)
         if isinstance(space, Box) and len(space.shape) < 2:
@@ -53,7 +51,7 @@ class Encoder(nn.Module):
             raise UserError(
                 f"the image {name!r} is {image.shape[-3]}x{image.shape[-2]}; allowed: at least 3x3, what a filter reads"
             )
-        convolution = Convolution(self.config.conv_filters, name=f"{name}_conv")
+        convolution = Convolution(self.config.conv_filters, self.config.precision, name=f"{name}_conv")
         return nn.relu(convolution(image)).reshape(*leading, -1)
 
 
@@ -65,6 +63,7 @@ class Convolution(nn.Module):
     """
 
     num_filters: int
+    precision: Precision = "float32"
 
     @nn.compact
     def __call__(self, image: jax.Array) -> jax.Array:
@@ -80,11 +79,17 @@ class Convolution(nn.Module):
 
         if height * width <= LARGEST_PRODUCT:
             matrix = _matrix_of(kernel, height, width)
-            features = image.reshape(*leading, -1) @ matrix
-            return add_bias(features)
+            return add_bias(product(image.reshape(*leading, -1), matrix, self.precision))
         flat = image.reshape(-1, height, width, channels)
+        flat, kernel = rounded(flat, self.precision), rounded(kernel, self.precision)
         features = jax.lax.conv_general_dilated(
-            flat, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            flat,
+            kernel,
+            (1, 1),
+            "VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            precision=NATIVE[self.precision],
+            preferred_element_type=jnp.float32,
         )
         return add_bias(features)
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minied.students.networks.affine import on_last_axis
+from minied.students.networks.affine import Affine, Precision, on_last_axis, product
 
 Method = Literal["steps", "halves"]
 
@@ -84,16 +84,17 @@ class MinGRU(nn.Module):
     """
 
     size: int
+    precision: Precision = "float32"
 
     @nn.compact
     def __call__(self, carry: jax.Array, inputs: jax.Array, reset: jax.Array) -> tuple[jax.Array, jax.Array]:
         """``(f32[M, U], f32[T, M, E], bool[T, M]) -> (f32[M, U], f32[T, M, U])``."""
-        gate, candidate = jnp.split(nn.Dense(2 * self.size, name="gate_and_candidate")(inputs), 2, axis=-1)
+        gate, candidate = jnp.split(_dense(2 * self.size, "gate_and_candidate", inputs, self.precision), 2, axis=-1)
         gate = jax.nn.sigmoid(gate)
         candidate = jnp.where(candidate >= 0, candidate + 0.5, jax.nn.sigmoid(candidate))
         decay = jnp.where(reset[..., None], 0.0, 1.0 - gate)
         states = linear_recurrence(decay, gate * candidate, carry)
-        return states[-1], nn.Dense(self.size, name="read")(states)
+        return states[-1], _dense(self.size, "read", states, self.precision)
 
 
 class S5(nn.Module):
@@ -106,14 +107,15 @@ class S5(nn.Module):
 
     size: int
     num_layers: int
+    precision: Precision = "float32"
 
     @nn.compact
     def __call__(self, carry: jax.Array, inputs: jax.Array, reset: jax.Array) -> tuple[jax.Array, jax.Array]:
         """``(f32[M, L, 2, P], f32[T, M, E], bool[T, M]) -> (f32[M, L, 2, P], f32[T, M, U])``."""
-        stream, ends = nn.Dense(self.size, name="encode")(inputs), []
+        stream, ends = _dense(self.size, "encode", inputs, self.precision), []
         for layer in range(self.num_layers):
             state = jax.lax.complex(carry[:, layer, 0], carry[:, layer, 1])
-            state, stream = S5Layer(self.size, name=f"layer_{layer}")(state, stream, reset)
+            state, stream = S5Layer(self.size, self.precision, name=f"layer_{layer}")(state, stream, reset)
             ends.append(jnp.stack([state.real, state.imag], axis=1))
         return jnp.stack(ends, axis=1), stream
 
@@ -122,6 +124,7 @@ class S5Layer(nn.Module):
     """One layer, see `S5`; ``P = U / 2``."""
 
     size: int
+    precision: Precision = "float32"
 
     @nn.compact
     def __call__(self, state: jax.Array, inputs: jax.Array, reset: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -138,14 +141,19 @@ class S5Layer(nn.Module):
         eigenvalues = jax.lax.complex(-jnp.exp(real), imaginary)
         decay = jnp.exp(eigenvalues * jnp.exp(log_step))
         signal = nn.LayerNorm(name="norm")(inputs)
-        driven = signal @ into
+        driven = product(signal, into, self.precision)
         driven = jax.lax.complex(driven[..., :num_states], driven[..., num_states:])
         driven = driven * on_last_axis((decay - 1.0) / eigenvalues, driven)
         states = linear_recurrence(jnp.where(reset[..., None], 0.0, on_last_axis(decay, driven)), driven, state)
-        seen = jnp.concatenate([states.real, -states.imag], axis=-1) @ (2.0 * out)
+        seen = product(jnp.concatenate([states.real, -states.imag], axis=-1), 2.0 * out, self.precision)
         seen = seen + on_last_axis(through, signal) * signal
-        value, gate = jnp.split(nn.Dense(2 * self.size, name="gated")(nn.gelu(seen)), 2, axis=-1)
+        value, gate = jnp.split(_dense(2 * self.size, "gated", nn.gelu(seen), self.precision), 2, axis=-1)
         return states[-1], inputs + value * jax.nn.sigmoid(gate)
+
+
+def _dense(size: int, name: str, inputs: jax.Array, precision: Precision) -> jax.Array:
+    """Return a new layer's outputs; to be called inside of a compact module."""
+    return Affine(size, name=name)(inputs.shape[-1])(inputs, precision)
 
 
 def _log_steps(key: jax.Array, number: int) -> jax.Array:

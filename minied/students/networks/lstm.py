@@ -14,6 +14,7 @@ CPU.
 Letters: ``T`` steps, ``M`` rows, ``E`` inputs, ``U`` units.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ import numpy as np
 from flax import struct
 
 from minied.students.base import Earlier
+from minied.students.networks.affine import Precision, product, rounded
 
 LSTMCarry = tuple[jax.Array, jax.Array]  # (c, h), f32[M, U] each
 
@@ -44,7 +46,9 @@ class LSTMActivations(struct.PyTreeNode):
     cell: jax.Array
 
 
-def run(weights: LSTMWeights, carry: LSTMCarry, inputs: jax.Array, reset: jax.Array) -> LSTMActivations:
+def run(
+    weights: LSTMWeights, carry: LSTMCarry, inputs: jax.Array, reset: jax.Array, precision: Precision = "float32"
+) -> LSTMActivations:
     """Run forward, without a derivative of its own.
 
     Args:
@@ -52,12 +56,14 @@ def run(weights: LSTMWeights, carry: LSTMCarry, inputs: jax.Array, reset: jax.Ar
         carry: before the first step.
         inputs: ``f32[T, M, E]``.
         reset: ``bool[T, M]``, whether step t is the first of an episode.
+        precision: of the products.
     """
+    of_inputs, of_hidden = rounded(weights.inputs, precision), rounded(weights.hidden, precision)
 
     def step(carry: LSTMCarry, step_inputs: tuple[jax.Array, jax.Array]) -> tuple[LSTMCarry, LSTMActivations]:
         x, starts = step_inputs
         cell, hidden = (jnp.where(starts[:, None], 0.0, each) for each in carry)
-        gates = x @ weights.inputs + hidden @ weights.hidden + weights.bias[None]
+        gates = product(x, of_inputs, precision) + product(hidden, of_hidden, precision) + weights.bias[None]
         i, f, g, o = jnp.split(gates, 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         cell = f * cell + i * g
@@ -66,46 +72,48 @@ def run(weights: LSTMWeights, carry: LSTMCarry, inputs: jax.Array, reset: jax.Ar
     return jax.lax.scan(step, carry, (inputs, reset))[1]
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
 def lstm(
     weights: LSTMWeights,
     carry: LSTMCarry,
     inputs: jax.Array,
     reset: jax.Array,
     earlier: Earlier | None = None,
+    precision: Precision = "float32",
 ) -> tuple[LSTMCarry, jax.Array, LSTMActivations]:
     """Return the carry after the last step, the hidden states ``f32[T, M, U]``, and the activations.
 
     Activations of an ``earlier`` call that hold spare the forward pass: what they say is believed. The derivative is that
-    of the cell, whether they are given or not; none goes through the activations that are returned.
+    of the cell, whether they are given or not; none goes through the activations that are returned. In any ``precision`` the
+    gradients of the weights are products in float32 (on CPU a tall bfloat16 product is slower).
     """
-    return _forward(weights, carry, inputs, reset, earlier)
+    return _forward(weights, carry, inputs, reset, earlier, precision)
 
 
-def _forward(weights, carry, inputs, reset, earlier):
+def _forward(weights, carry, inputs, reset, earlier, precision):
     if earlier is None:
-        activations = run(weights, carry, inputs, reset)
+        activations = run(weights, carry, inputs, reset, precision)
     else:
         activations = jax.lax.cond(
-            earlier.hold, lambda: earlier.activations, lambda: run(weights, carry, inputs, reset)
+            earlier.hold, lambda: earlier.activations, lambda: run(weights, carry, inputs, reset, precision)
         )
     hidden = activations.output_gate * jnp.tanh(activations.cell)
     return (activations.cell[-1], hidden[-1]), hidden, activations
 
 
-def _forward_for_derivative(weights, carry, inputs, reset, earlier):
-    results = _forward(weights, carry, inputs, reset, earlier)
+def _forward_for_derivative(weights, carry, inputs, reset, earlier, precision):
+    results = _forward(weights, carry, inputs, reset, earlier, precision)
     return results, (weights, carry, inputs, reset, earlier, *results[1:])
 
 
-def _backward(saved, cotangents):
+def _backward(precision, saved, cotangents):
     weights, (first_cell, first_hidden), inputs, reset, given, hidden, known = saved
     end, d_hidden, _ = cotangents
     num_units = first_cell.shape[-1]
     goes_on = 1.0 - reset.astype(jnp.float32)[..., None]
     before = goes_on * jnp.concatenate([first_cell[None], known.cell[:-1]])
     # Transposed once, out of sight of the compiler, which would do it in every step.
-    hidden_transposed = jax.lax.optimization_barrier(weights.hidden.T)
+    hidden_transposed = jax.lax.optimization_barrier(rounded(weights.hidden.T, precision))
 
     def step(carry, step_inputs):
         d_cell, d_hidden = carry
@@ -123,17 +131,18 @@ def _backward(saved, cotangents):
             ],
             axis=-1,
         )
-        return (d_cell * f * goes_on, (d_gates @ hidden_transposed) * goes_on), d_gates
+        return (d_cell * f * goes_on, product(d_gates, hidden_transposed, precision) * goes_on), d_gates
 
     (d_cell, d_hidden), d_gates = jax.lax.scan(step, end, (d_hidden, known, before, goes_on), reverse=True)
     hidden_before = goes_on * jnp.concatenate([first_hidden[None], hidden[:-1]])
     flat = d_gates.reshape(-1, 4 * num_units)
+    exact: Precision = "float32" if precision == "bfloat16" else precision
     d_weights = LSTMWeights(
-        inputs=inputs.reshape(-1, inputs.shape[-1]).T @ flat,
-        hidden=hidden_before.reshape(-1, num_units).T @ flat,
+        inputs=product(inputs.reshape(-1, inputs.shape[-1]).T, flat, exact),
+        hidden=product(hidden_before.reshape(-1, num_units).T, flat, exact),
         bias=flat.sum(axis=0),
     )
-    d_inputs = (flat @ weights.inputs.T).reshape(inputs.shape)
+    d_inputs = product(flat, weights.inputs.T, precision).reshape(inputs.shape)
     nothing = jax.tree.map(_no_derivative, given)
     return d_weights, (d_cell, d_hidden), d_inputs, _no_derivative(reset), nothing
 

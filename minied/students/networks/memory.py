@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from minied.students.base import Activations, Carry, Earlier
 from minied.students.networks import lstm
-from minied.students.networks.affine import Affine
+from minied.students.networks.affine import NATIVE, Affine
 from minied.students.networks.config import NetworkConfig
 from minied.students.networks.linear_recurrence import S5, MinGRU
 
@@ -39,17 +39,18 @@ class Memory(nn.Module):
         ``earlier`` is of a call on the same sequence, and spares the pass forward where it holds.
         """
         if self.config.memory == "none":
-            layer = nn.Dense(self.config.memory_size, kernel_init=nn.initializers.orthogonal(2**0.5), name="dense")
-            return carry, nn.relu(layer(inputs)), ()
+            layer = Affine(self.config.memory_size, kernel_init=nn.initializers.orthogonal(2**0.5), name="dense")
+            return carry, nn.relu(layer(inputs.shape[-1])(inputs, self.config.precision)), ()
         if self.config.memory == "lstm":
             weights = LSTMParameters(self.config.memory_size, name="cell")(inputs.shape[-1])
-            return lstm.lstm(weights, carry, inputs, reset, earlier)
-        size = self.config.memory_size
+            return lstm.lstm(weights, carry, inputs, reset, earlier, self.config.precision)
+        size, precision = self.config.memory_size, self.config.precision
         if self.config.memory == "min_gru":
-            return (*MinGRU(size, name="cell")(carry, inputs, reset), ())
+            return (*MinGRU(size, precision, name="cell")(carry, inputs, reset), ())
         if self.config.memory == "s5":
-            return (*S5(size, self.config.num_memory_layers, name="cell")(carry, inputs, reset), ())
-        return (*self._scan(nn.GRUCell(size, name="cell"), carry, inputs, reset), ())
+            return (*S5(size, self.config.num_memory_layers, precision, name="cell")(carry, inputs, reset), ())
+        with jax.default_matmul_precision(NATIVE[precision]):  # flax's cell has no argument for it
+            return (*self._scan(nn.GRUCell(size, name="cell"), carry, inputs, reset), ())
 
     def _scan(self, cell: nn.RNNCellBase, carry: Carry, inputs: jax.Array, reset: jax.Array):
         def step(cell: nn.RNNCellBase, carry: Carry, step_inputs: tuple[jax.Array, jax.Array]):
