@@ -24,5 +24,5 @@ def main(arguments: list[str]) -> int:
     saved = folder.description()["config"]
     source = str(folder.path / "config.json")
     parsed = parse_config(rest, saved, source, SessionOptions, program="minied resume RUN", description=DESCRIPTION)
-    prepare(parsed.config)
+    prepare(parsed.config, loop_capture=parsed.command.loop_capture)
     return resume(folder, parsed.config, parsed.command)

@@ -13,13 +13,29 @@ if TYPE_CHECKING:
     from minied.train.config import TrainConfig
 
 
-def prepare(config: "TrainConfig") -> None:
+def prepare(config: "TrainConfig", *, loop_capture: bool = False) -> None:
     """Set JAX up for a run of ``config``, before its first computation: compiled programs are kept, cores are devices.
 
-    Raises `UserError` for a number of devices that does not divide the run.
+    With ``loop_capture``, see `capture_loops`. Raises `UserError` for a number of devices that does not divide the run, and
+    for a capture without a GPU.
     """
     enable_compilation_cache()
     use_cores(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches)
+    if loop_capture:
+        capture_loops()
+
+
+def capture_loops() -> None:
+    """Have XLA record loops and branches as command buffers (CUDA graphs): one launch for a loop, not one a kernel and step.
+
+    XLA's default records single kernels only. Raises `UserError` if JAX does not compute on a GPU here.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL".strip()
+    import jax
+
+    if (backend := jax.default_backend()) != "gpu":
+        raise UserError(f"--loop-capture is for GPUs, and JAX computes on {backend} here; allowed: --no-loop-capture")
 
 
 def use_cores(num_devices: int, num_members: int, num_envs: int, num_minibatches: int) -> None:

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     parsed = parse_config(
         rest, presets.read(file), str(file), TrainOptions, program="minied train [PRESET]", description=description
     )
-    prepare(parsed.config)
+    prepare(parsed.config, loop_capture=parsed.command.loop_capture)
     from minied.run.folder import default_path
     from minied.run.session import train
 

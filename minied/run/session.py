@@ -34,6 +34,8 @@ class SessionOptions:
     """Print nothing but errors and the last line."""
     pictures: bool = True
     """Draw the learning curve, proposed levels and the agent."""
+    loop_capture: bool = False
+    """On a GPU, record loops as command buffers (CUDA graphs). Computes the same; experimental, as XLA leaves it off."""
     wandb: WandbMode = "disabled"
     """Also log to Weights & Biases: offline writes files for `wandb sync`, online needs a login."""
 
