@@ -296,3 +296,16 @@ def test_no_module_computes_with_jax_when_it_is_imported():
     assert done.stdout == ""
     control = python("import jax.numpy as jnp; jnp.zeros(1)", JAX_PLATFORMS="nonexistent")
     assert control.returncode != 0
+
+
+def test_reading_any_preset_computes_nothing():
+    """After a computation it is too late to say how many devices there are, and a command says so from the config."""
+    done = python(
+        "import jax\n"
+        "from minied.config import load_config, presets\n"
+        "for name in presets.available():\n"
+        "    load_config(name, [])\n"
+        "jax.config.update('jax_num_cpu_devices', 3)\n"  # raises once the devices are there
+        "assert len(jax.devices()) == 3\n"
+    )
+    assert done.returncode == 0, done.stderr

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from minied.spread import Spread
@@ -46,6 +48,15 @@ def map_members(function: Callable[..., Any], members: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], alone)
 
 
+def _strongly_typed(leaf: jax.Array) -> jax.Array:
+    """Return ``leaf`` with a type that is its own: a teacher's ``jnp.full(n, -jnp.inf)`` takes that of what it meets.
+
+    A checkpoint gives strongly typed arrays back, and the compiled program is to be the same one.
+    """
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return leaf if is_key else jax.lax.convert_element_type(leaf, np.dtype(leaf.dtype))
+
+
 def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> RunState:
     """Return the state before the first iteration.
 
@@ -65,7 +76,7 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
 
     # One member after the other, not vmapped: a batched orthogonal initialisation (QR) can hang XLA on few CPU cores, and
     # this way a member's first weights are bit for bit those of its solo run.
-    members = jax.lax.map(member, seeds)
+    members = jax.tree.map(_strongly_typed, jax.lax.map(member, seeds))
     # `fold_in(key, i)` is `split(key)[i]`: without a step aside, equal seeds (the default) would give the plans of the
     # first iterations the very keys of the first member.
     schedule_key = jax.random.fold_in(jax.random.key(schedule_seed), _SCHEDULE)

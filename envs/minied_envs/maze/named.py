@@ -63,17 +63,26 @@ def names_of_size(height: int, width: int) -> list[str]:
     return [name for name in maze_names() if drawings()[name].size == (height, width)]
 
 
+def num_variants(name: str) -> int:
+    """Return how many levels a name stands for, without making them: a config asks, before JAX may compute."""
+    return len(_variants(drawings()[name]))
+
+
+def _variants(drawing: Drawing) -> list[str]:
+    """Return the drawing of each variant: one, or one for each of its possible goals in reading order."""
+    text = "\n".join(drawing.rows)
+    goals = [place for place, symbol in enumerate(text) if symbol == MAYBE_GOAL]
+    return [(text[:place] + GOAL + text[place + 1 :]).replace(MAYBE_GOAL, ".") for place in goals] or [text]
+
+
 @functools.cache
 def named_levels(name: str) -> tuple[MazeLevel, ...]:
     """Return the variants of a named level: one, or one for each of its possible goals in reading order."""
     if name not in maze_names():
         raise unknown_name("named level", name, maze_names())
     drawing = drawings()[name]
-    text = "\n".join(drawing.rows)
-    goals = [place for place, symbol in enumerate(text) if symbol == MAYBE_GOAL]
-    texts = [(text[:place] + GOAL + text[place + 1 :]).replace(MAYBE_GOAL, ".") for place in goals] or [text]
     with jax.ensure_compile_time_eval():  # may be first asked for while a program is traced
-        return tuple(from_text(variant, *drawing.size) for variant in texts)
+        return tuple(from_text(variant, *drawing.size) for variant in _variants(drawing))
 
 
 def named_level(name: str, variant: int = 0) -> MazeLevel:

@@ -60,7 +60,7 @@ def _recipes(maze: Maze) -> Mapping[str, tuple[str, Callable[[Maze], Parts]]]:
     """Return what each suite is, in words and as a function, by name and in order."""
     size, n = f"{maze.height}x{maze.width}", NUM_LEVELS
     own = tuple(named.names_of_size(maze.height, maze.width))
-    own_levels = sum(len(named.named_levels(name)) for name in own)
+    own_levels = sum(named.num_variants(name) for name in own)
     horizon = _long_horizon(maze.height, maze.width)
     named_too = f"; and the {own_levels} named levels of that size, horizon {horizon}" if own else ""
     held_out = f"{n} solvable levels of the training generator that training never shows, {size}, horizon {{}}{{}}."
