@@ -1,0 +1,622 @@
+"""A run over two devices is the run of one: environments to rounding, members and evaluations bit for bit.
+
+The process of the tests has two CPU devices (`conftest`). Letters: ``S`` members, ``B`` levels, ``T`` steps, ``N``
+iterations, ``D`` devices.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_runs import TEACHERS, copy, equal, raw
+from tiny_runs import config_of as tiny_config_of
+from toy_worlds import Corridor, CorridorLevel, EditableCorridor, Lottery, Meeting
+
+from minied.commands.shared import use_cores
+from minied.env import with_agent_axis
+from minied.errors import UserError
+from minied.evaluate.episodes import evaluate_levels
+from minied.levels.space import Suite
+from minied.run.checkpoint import Checkpoints
+from minied.spaces import Discrete
+from minied.spread import ALONE, LEAST_ROWS, Spread, best_spread, spread_of
+from minied.students import ppo
+from minied.students.base import Earlier
+from minied.students.networks.actor_critic import ActorCritic
+from minied.students.networks.config import NetworkConfig
+from minied.students.ppo import Batch, PPOConfig
+from minied.teachers.accel import ParallelAccel
+from minied.teachers.base import NEW, Plan, propose_new
+from minied.teachers.domain_randomization import DomainRandomization
+from minied.teachers.prioritized_level_replay import RobustPrioritizedLevelReplay
+from minied.teachers.sampling_for_learnability import SamplingForLearnability
+from minied.train.config import TrainConfig
+from minied.train.program import Program
+
+B, T, N = 4, 12, 4
+TWO = Spread("environments", 2)
+WITH_MEMORY = NetworkConfig(memory="lstm", memory_size=5, head_size=4, embedding_size=2)
+SMALL = NetworkConfig(memory="none", memory_size=4, head_size=4, embedding_size=2)
+ROUNDING: dict[str, Any] = {
+    "rtol": 1e-4,
+    "atol": 2e-5,
+}  # of parameters that moved by 0.01 an update; seen here: at most 2e-6
+
+
+def close(a, b, **tolerance):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(raw(a), raw(b), strict=True):
+        if x.dtype.kind == "f":
+            np.testing.assert_allclose(x, y, **(ROUNDING | tolerance))
+        else:  # levels, slots, counts, keys: exactly
+            np.testing.assert_array_equal(x, y)
+
+
+def config_of(teacher=None, num_devices=1, **options):
+    defaults = {
+        "env": EditableCorridor(length=5, max_steps=6),
+        "teacher": teacher or DomainRandomization(),
+        "network": SMALL,
+        # A large ε: where a gradient is next to nothing, its rounding shall not be divided by itself.
+        "ppo": PPOConfig(learning_rate=0.01, num_epochs=2, adam_epsilon=1e-3),
+        "num_envs": B,
+        "num_steps": T,
+        "updates": 100,
+        "num_devices": num_devices,
+    }
+    return TrainConfig(**defaults | options)
+
+
+# -- environments ------------------------------------------------------------------------------------------------------
+
+
+class ProbesUnevenly(DomainRandomization):
+    """Proposes new levels of which the present student did well on some: it probes 6 and 3, which are no batches of 4."""
+
+    def plan(self, key, schedule, num_levels):
+        return Plan.of(NEW, train=True, new_batches=1, rollouts=1 + 3)
+
+    def propose(self, key, state, plan, space, num_levels, probe):
+        keys = jax.random.split(key, 5)
+        first, second = (propose_new(each, space, num_levels) for each in keys[:2])
+        six = jax.vmap(space.sample)(jax.random.split(keys[2], 6))
+        three = jax.tree.map(lambda leaf: leaf[:3], six)
+        a, b = probe(keys[3], six).episodes.mean_return, probe(keys[4], three, 2).episodes.mean_length
+        assert (a.shape, b.shape) == ((6,), (3,))
+        # Weighted by place, so that levels in another order would show.
+        weigh = lambda leaf: jnp.sum(jnp.nan_to_num(leaf) * jnp.arange(1.0, leaf.shape[0] + 1))  # noqa: E731
+        is_first = (jnp.round(weigh(a) * 16) + jnp.round(weigh(b) * 16)).astype(jnp.int32) % 2 == 0
+        return state, jax.tree.map(lambda x, y: jnp.where(is_first, x, y), first, second)
+
+
+_REPLAY = {"buffer_size": 12, "minimum_fill": 0.5}
+_MIXED = {"teacher": RobustPrioritizedLevelReplay(**_REPLAY, replay_probability=0.6, score="positive_value_loss")}
+_TWO_MINIBATCHES = PPOConfig(learning_rate=0.01, num_epochs=2, num_minibatches=2, adam_epsilon=1e-3)
+RUNS = {
+    "domain randomisation, time-outs": {
+        "env": EditableCorridor(length=5, max_steps=3),
+        "ppo": PPOConfig(learning_rate=0.01, num_epochs=2, adam_epsilon=1e-3, bootstrap_truncated=True),
+        "network": WITH_MEMORY,
+    },
+    "robust PLR": _MIXED,
+    "parallel ACCEL": {"teacher": ParallelAccel(**_REPLAY, score="max_mc"), "network": WITH_MEMORY},
+    "SFL": {
+        "teacher": SamplingForLearnability(
+            buffer_size=6, num_candidates=10, candidate_rollouts=2, refresh_every=2, score="learnability"
+        )
+    },
+    "two agents, two minibatches, two policies": {
+        "env": Meeting(),
+        "network": dataclasses.replace(WITH_MEMORY, num_policy_heads=2, num_value_heads=2),
+        "ppo": _TWO_MINIBATCHES,
+    },
+    "probes of other numbers, keys in the state of the world": {"env": Lottery(), "teacher": ProbesUnevenly()},
+    # each of these alone, and a score that differentiates
+    "two minibatches": {"ppo": _TWO_MINIBATCHES},
+    "two agents": {"env": Meeting(chase=True), "network": WITH_MEMORY},
+    "change of the parameters": {
+        "teacher": dataclasses.replace(_MIXED["teacher"], score="parameter_change"),
+        "network": WITH_MEMORY,
+    },
+}
+LONGER = ("two minibatches", "two agents", "change of the parameters")
+
+
+@functools.cache
+def played(name, num_devices):
+    """The program, the states after N / 2 and N iterations, and the metrics of each iteration."""
+    program, rows, middle = Program(config_of(num_devices=num_devices, **RUNS[name])), [], None
+    # A start made by the other program: it is the same, and not compiled twice. Of the second run each makes its own.
+    state = program.init() if name == "robust PLR" else Program(config_of(**RUNS[name])).init()
+    for until in range(1, N + 1):
+        state, row = program.advance(state, until)
+        middle = copy(state) if until == N // 2 else middle
+        rows.append(row)
+    return program, middle, state, rows
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONGER else name for name in RUNS]
+)
+def test_environments_on_two_devices_are_those_on_one(name):
+    one, _, state, rows = played(name, 1)
+    two, _, spread_state, spread_rows = played(name, 2)
+    assert (one._setting.spread, two._setting.spread) == (ALONE, TWO)
+    # Parameters to rounding; of the teacher levels, slots and visits exactly; all keys and counts exactly.
+    close(spread_state, state)
+    assert two.counters(spread_state) == one.counters(state)
+    for row, spread_row in zip(rows, spread_rows, strict=True):
+        assert row.keys() == spread_row.keys()
+        for key, value in row.items():
+            np.testing.assert_allclose(spread_row[key], value, rtol=1e-3, atol=1e-5, err_msg=key)
+            if "/levels/" in key or "solve_rate" in key or "episode_length" in key:  # what was proposed and done
+                np.testing.assert_array_equal(spread_row[key], value, err_msg=key)
+    assert two.counters(spread_state)["student_updates"] >= 1
+    assert max(np.nanmax(row["student/gradient_norm"]) for row in rows if row["student/gradient_norm"] > 0) > 0.01
+
+
+@pytest.mark.parametrize("name", ["domain randomisation, time-outs", "parallel ACCEL"])
+def test_the_learner_starts_where_the_rollout_was_on_every_device(name):
+    """The activations kept are those of the rows that are learnt from, of three batches too."""
+    for num_devices in (1, 2):
+        errors = [row["student/first_ratio_error"] for row in played(name, num_devices)[3]]
+        assert np.nanmax(errors) < 1e-5
+
+
+def test_a_look_at_a_run_on_two_devices_is_that_at_one():
+    """At a teacher that probes, which alone needs to know of devices."""
+    (one, _, state, _), (two, _, spread_state, _) = (played("SFL", number) for number in (1, 2))
+    close(two.annotated_proposals(spread_state, 6), one.annotated_proposals(state, 6))
+    episode = [
+        each.record_episode(at, each.config.env, CorridorLevel(jnp.int32(4)), jax.random.key(1))
+        for each, at in ((one, state), (two, spread_state))
+    ]
+    close(*episode, rtol=0, atol=0)
+
+
+# -- members -----------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def members(num_devices):
+    """The program, the states of four members after 3 and 6 iterations, and the metrics of both pieces."""
+    program = Program(config_of(num_devices=num_devices, num_seeds=4, seed=5, **_MIXED))
+    middle, early = program.advance(program.init(), 3)
+    state, late = program.advance(copy(middle), 6)
+    return program, middle, state, (early, late)
+
+
+def test_members_on_two_devices_are_those_on_one_bit_for_bit():
+    one, _, state, rows = members(1)
+    two, _, spread_state, spread_rows = members(2)
+    assert two._setting.spread == Spread("members", 2)
+    assert equal(spread_state, state)
+    assert equal(spread_rows, rows)
+    assert one.counters(state) == two.counters(spread_state)
+    leaf = jax.tree.leaves(spread_state.members.student.parameters)[0]
+    assert {shard.data.shape[0] for shard in leaf.addressable_shards} == {2}  # two members a device, none twice
+    assert len({shard.device for shard in leaf.addressable_shards}) == 2
+
+
+def test_what_is_broken_in_a_member_of_one_device_stops_all():
+    program = Program(config_of(num_devices=2, num_seeds=2))
+    state = program.init()
+    parameters = state.members.student.parameters
+    parameters["policy"]["bias"] = parameters["policy"]["bias"].at[1].set(jnp.nan)  # of the second device's member
+    with pytest.raises(UserError, match="not finite in iteration 0"):
+        program.advance(state.replace(members=state.members), 3)
+
+
+# -- evaluation --------------------------------------------------------------------------------------------------------
+
+
+def suite_of(num_levels=5):
+    env = Corridor(length=5, max_steps=40)
+    levels = CorridorLevel(jnp.arange(1, num_levels + 1, dtype=jnp.int32) % 5 + 1)
+    return Suite("some", env, levels, tuple(f"level {i}" for i in range(num_levels)))
+
+
+def test_evaluation_on_two_devices_is_that_on_one():
+    """Of the same parameters: of members each by its own, and of one spread over its environments."""
+    key = jax.random.key(3)
+    (one, _, state, _), (two, _, spread_state, _) = members(1), members(2)
+    assert equal(two.evaluate(spread_state, suite_of(), key, 3), one.evaluate(state, suite_of(), key, 3))
+    (one, _, state, _), (two, *_) = (played("domain randomisation, time-outs", number) for number in (1, 2))
+    results = one.evaluate(state, suite_of(), key, 3)
+    assert equal(two.evaluate(state, suite_of(), key, 3), results)
+    assert results.solve_rate.shape == (1, 5)
+    assert len(np.unique(results.mean_length)) > 2
+
+
+@pytest.mark.parametrize("env", [Lottery(max_steps=70), Meeting(max_steps=70)], ids=["lottery", "two agents"])
+@pytest.mark.parametrize("rows_at_once", [8, 100])
+def test_rows_that_wait_take_the_same_places_on_two_devices(env, rows_at_once):
+    """36 rows in 8 places, or in 40; which of them comes when depends on what happened on both devices."""
+    world = with_agent_axis(env)
+    student = ActorCritic.of(env, SMALL)
+    levels = jax.vmap(env.level_space.sample)(jax.random.split(jax.random.key(0), 12))
+
+    def evaluate(spread, parameters, levels):
+        return evaluate_levels(jax.random.key(1), student, parameters, world, levels, 3, rows_at_once, spread)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def on(spread, parameters, levels):
+        return spread.run(functools.partial(evaluate, spread), (parameters, levels), (jax.P(), jax.P()), jax.P())
+
+    parameters = jax.jit(student.init)(jax.random.key(2))
+    results = on(ALONE, parameters, levels)
+    assert equal(on(TWO, parameters, levels), results)
+    assert len(np.unique(results.mean_length)) > 2
+
+
+# -- gradients ---------------------------------------------------------------------------------------------------------
+
+
+def batch_of(student, num_rows, with_earlier):
+    """A batch whose rows differ so much that a mean over half of them is another."""
+    rng = np.random.default_rng(0)
+    f32 = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
+    rising = jnp.arange(num_rows, dtype=jnp.float32)[None]
+    batch = Batch(
+        observations=jnp.asarray(rng.integers(4, size=(T, num_rows)), jnp.int32),
+        resets=jnp.asarray(rng.random((T, num_rows)) < 0.2),
+        actions=jnp.asarray(rng.integers(3, size=(T, num_rows)), jnp.int32),
+        log_probs=jnp.log(1 / 3) + 0.3 * f32(T, num_rows),
+        values=f32(T, num_rows, 1),
+        advantages=f32(T, num_rows) * (1 + rising) + rising,
+        targets=f32(T, num_rows) + rising,
+        carry=jax.tree.map(lambda leaf: 0.3 * f32(*leaf.shape), student.initial_carry(num_rows)),
+    )
+    parameters = jax.jit(student.init)(jax.random.key(0))
+    rng = np.random.default_rng(1)
+    parameters = jax.tree.map(lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), jnp.float32), parameters)
+    if with_earlier:
+        *_, activations = student.record(parameters, batch.carry, batch.observations, batch.resets)
+        batch = batch.replace(earlier=Earlier(activations, jnp.bool_(True)))
+    return parameters, batch
+
+
+def part_of(batch, spread):
+    timed, carry, earlier = batch.replace(carry=(), earlier=None), batch.carry, batch.earlier
+    if earlier is not None:
+        earlier = earlier.replace(activations=spread.part(earlier.activations, axis=1))
+    return spread.part(timed, axis=1).replace(carry=spread.part(carry), earlier=earlier)
+
+
+@pytest.mark.parametrize(
+    ("num_minibatches", "num_agents", "with_earlier"),
+    [(1, 1, False), (1, 2, True), (2, 1, False), (2, 2, False)],
+)
+def test_an_update_on_two_devices_is_that_on_one(num_minibatches, num_agents, with_earlier):
+    student = ActorCritic(Discrete(4), Discrete(3), WITH_MEMORY)
+    config = PPOConfig(num_minibatches=num_minibatches, num_epochs=2, adam_epsilon=0.1)
+    parameters, batch = batch_of(student, 8, with_earlier)
+    state = ppo.init_student(jax.random.key(0), student, config).replace(parameters=parameters)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def on(spread, state, batch):
+        def update(state, batch):
+            mine = part_of(batch, spread)
+            return ppo.update(
+                jax.random.key(4), student, state, mine, config, jnp.float32(0.05), num_agents, spread
+            )  # fmt: skip
+
+        return spread.run(update, (state, batch), (jax.P(), jax.P()), jax.P())
+
+    (alone, metrics), (spread, spread_metrics) = on(ALONE, state, batch), on(TWO, state, batch)
+    close(spread, alone, rtol=1e-4, atol=1e-6)  # the moments of Adam too, which have the size of the gradient
+    close(spread_metrics, metrics, rtol=1e-4, atol=1e-6)
+    assert metrics["gradient_norm"] > 0.1
+    assert metrics["first_ratio_error"] > 0.1  # of a batch whose log-probabilities are others
+
+
+# -- parts and wholes --------------------------------------------------------------------------------------------------
+
+
+def on_two(function, *arguments, out=None):
+    return TWO.run(
+        function, arguments, tuple(jax.P() for _ in arguments), jax.P("environments") if out is None else out
+    )
+
+
+def test_parts_are_equal_parts_of_each_group_and_come_together_again():
+    # Two groups of 4: device 0 holds the first two of each, device 1 the others.
+    leaf = jnp.arange(8, dtype=jnp.int32)
+    np.testing.assert_array_equal(on_two(lambda x: TWO.part(x, 2), leaf), [0, 1, 4, 5, 2, 3, 6, 7])
+    np.testing.assert_array_equal(on_two(lambda x: TWO.part(x), leaf), leaf)
+    wide = jnp.arange(24, dtype=jnp.int32).reshape(3, 8)
+    for groups in (1, 2, 4):
+        again = on_two(lambda x, g=groups: TWO.whole(TWO.part(x, g, axis=1), g, axis=1), wide, out=jax.P())
+        np.testing.assert_array_equal(again, wide)
+        again = on_two(lambda x, g=groups: TWO.whole(TWO.part(x, g), g), wide.T, out=jax.P())
+        np.testing.assert_array_equal(again, wide.T)
+
+
+def test_means_and_highest_values_are_of_both_devices():
+    mine = lambda x: TWO.part(x).sum()  # noqa: E731, of (1, 2, 3, 6): 3 and 9
+    leaf = jnp.asarray([1.0, 2.0, 3.0, 6.0])
+    np.testing.assert_array_equal(on_two(lambda x: TWO.mean(mine(x)), leaf, out=jax.P()), 6.0)
+    np.testing.assert_array_equal(on_two(lambda x: TWO.highest(mine(x)), leaf, out=jax.P()), 9.0)
+    np.testing.assert_array_equal(on_two(lambda x: TWO.highest(-mine(x)), leaf, out=jax.P()), -3.0)
+
+
+@pytest.mark.parametrize("flags", [(False, False), (True, False), (False, True)])
+def test_any_is_of_all_devices(flags):
+    spread = Spread("members", 2)
+    found = spread.run(lambda x: spread.any(x[0]), (jnp.asarray(flags),), (spread.of_members,), jax.P())
+    assert bool(found) == any(flags)
+
+
+@pytest.mark.parametrize("spread", [ALONE, Spread("members", 2)], ids=["alone", "members"])
+def test_what_is_not_divided_is_left_as_it_is(spread):
+    leaf = jnp.arange(5)
+    assert spread.part(leaf, 2) is leaf
+    assert spread.whole(leaf) is leaf
+    assert spread.mean(leaf) is leaf
+    assert spread.highest(leaf) is leaf
+    assert spread.shares(5) == 1
+    flag = jnp.bool_(True)
+    assert ALONE.any(flag) is flag
+    assert TWO.any(flag) is flag
+
+
+def test_shares_are_refused_where_they_are_not_equal():
+    assert TWO.shares(6) == 2
+    with pytest.raises(ValueError, match="5 environments cannot be divided among 2 devices"):
+        TWO.shares(5)
+
+
+# -- which spread ------------------------------------------------------------------------------------------------------
+
+ENOUGH = 4 * LEAST_ROWS
+
+
+@pytest.mark.parametrize(
+    ("available", "num_devices", "num_members", "num_envs", "num_minibatches", "expected"),
+    [
+        # asked for: members if they divide, else the environments of a minibatch, however few
+        (4, 1, 4, ENOUGH, 1, ALONE),
+        (4, 2, 4, ENOUGH, 1, Spread("members", 2)),
+        (4, 4, 4, 3, 1, Spread("members", 4)),
+        (4, 2, 1, 2, 1, Spread("environments", 2)),
+        (4, 4, 2, 8, 2, Spread("environments", 4)),
+        (4, 2, 3, 6, 3, Spread("environments", 2)),
+        # more than there are cores: what is asked for is given here, and refused by `spread_of` if devices lack
+        (1, 2, 1, 8, 1, Spread("environments", 2)),
+        # left to us: as many as divide the work
+        (1, 0, 8, ENOUGH, 1, ALONE),
+        (4, 0, 8, ENOUGH, 1, Spread("members", 4)),
+        (4, 0, 2, ENOUGH, 1, Spread("environments", 4)),
+        (4, 0, 3, 9, 1, Spread("members", 3)),
+        (4, 0, 6, 1, 1, Spread("members", 3)),
+        (4, 0, 1, ENOUGH, 1, Spread("environments", 4)),
+        # eight rows a device at least, unless they are members
+        (4, 0, 1, ENOUGH - 1, 1, Spread("environments", 3) if (ENOUGH - 1) % 3 == 0 else ALONE),
+        (4, 0, 1, ENOUGH - 2, 1, Spread("environments", 3) if (ENOUGH - 2) % 3 == 0 else Spread("environments", 2)),
+        (4, 0, 1, 2 * LEAST_ROWS, 1, Spread("environments", 2)),
+        (4, 0, 1, 2 * LEAST_ROWS - 2, 1, ALONE),
+        # minibatches are what is divided
+        (4, 0, 1, ENOUGH, ENOUGH // 2, Spread("environments", 2)),
+        (4, 0, 1, ENOUGH, ENOUGH, ALONE),
+        # nothing divides
+        (2, 0, 1, 33, 1, ALONE),
+    ],
+)
+def test_choice_of_the_spread(available, num_devices, num_members, num_envs, num_minibatches, expected):
+    assert best_spread(available, num_devices, num_members, num_envs, num_minibatches) == expected
+
+
+def assert_one_line(error, *words):
+    message = str(error.value)
+    assert "\n" not in message
+    for word in (*words, "allowed"):
+        assert word in message, message
+
+
+def test_devices_that_divide_nothing_are_refused_in_one_line():
+    for function in (best_spread, lambda _, *numbers: spread_of(*numbers)):
+        with pytest.raises(UserError) as error:
+            function(2, 2, 3, 10, 2)
+        assert_one_line(error, "num_devices is 2", "num_seeds = 3", " 5", "divisor")
+    with pytest.raises(UserError) as error:
+        Program(config_of(num_devices=2, num_envs=5))
+    assert_one_line(error, "num_devices is 2", "num_seeds = 1", " 5")
+
+
+def test_more_devices_than_there_are_are_refused_in_one_line():
+    available = len(jax.devices())
+    for call in (
+        lambda: spread_of(available + 1, 1, 12, 1),
+        lambda: Program(config_of(num_devices=available + 1, num_envs=12)),
+    ):
+        with pytest.raises(UserError) as error:
+            call()
+        assert_one_line(error, f"num_devices is {available + 1}", f"at most {available}", "jax_num_cpu_devices")
+    with pytest.raises(UserError) as error:
+        config_of(num_devices=-1)
+    assert_one_line(error, "num_devices is -1", "at least 0")
+
+
+def test_a_run_takes_the_devices_of_its_process_where_they_serve_it():
+    assert jax.default_backend() == "cpu"
+    assert len(jax.devices()) == 2, "see conftest"
+    assert spread_of(0, 1, 2 * LEAST_ROWS, 1) == TWO
+    assert spread_of(0, 1, 2 * LEAST_ROWS - 2, 1) == ALONE
+    assert spread_of(0, 2, 1, 1) == Spread("members", 2)
+    assert Program(config_of(num_devices=0, num_envs=2 * LEAST_ROWS))._setting.spread == TWO
+
+
+# -- checkpoints, and what is compiled ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def compilations():
+    """Note what is traced, lowered or compiled meanwhile: a list with an entry for each."""
+    found = []
+
+    def listen(event: str, duration_secs: float, **about: str | int) -> None:
+        if event.startswith("/jax/core/compile/"):
+            found.append((event, about))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield found
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_compilations_are_seen():
+    with compilations() as found:
+        jax.jit(lambda x: x * 17.25)(jnp.float32(1.0))
+    assert any("trace" in event for event, _ in found)
+    assert any("backend" in event for event, _ in found)
+
+
+def saved(program, state, directory, step):
+    directory.mkdir()
+    with Checkpoints(directory, "f") as checkpoints:
+        checkpoints.save(step, state, program.counters(state), {}, 3)
+        return checkpoints.restore(jax.eval_shape(program.init)).state
+
+
+@pytest.mark.parametrize("kind", ["alone", "environments", "members"])
+def test_one_program_serves_every_call_after_the_start_and_after_a_restore(kind, tmp_path):
+    options = {"num_seeds": 2} if kind == "members" else {}
+    config = config_of(num_devices=1 if kind == "alone" else 2, num_steps=7, **options)
+    program = Program(config)
+    assert program._setting.spread.axis == ("none" if kind == "alone" else kind)
+    with compilations() as found:
+        state, _ = program.advance(program.init(), 1)
+    assert found
+    with compilations() as found:
+        state, _ = program.advance(state, 2)
+        state, _ = program.advance(state, 4)
+    assert not found
+    restored = saved(program, state, tmp_path / "checkpoints", 4)
+    again = Program(config)
+    with compilations() as found:
+        restored, _ = again.advance(restored, 5)
+        restored, _ = again.advance(restored, 6)
+        started, _ = again.advance(again.init(), 1)
+    assert not found
+    unbroken, _ = program.advance(state, 6)
+    assert equal(restored, unbroken)
+    assert int(started.schedule.iterations) == 1
+
+
+def test_a_buffer_that_was_read_back_is_served_by_the_same_program(tmp_path):
+    program, middle, state, _ = played("parallel ACCEL", 1)
+    restored = saved(program, middle, tmp_path / "checkpoints", N // 2)
+    with compilations() as found:
+        again, _ = program.advance(restored, N)
+    assert equal(again, state)
+    assert not found
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_a_new_state_has_the_types_that_a_checkpoint_gives_back(name):
+    """None of them weak, as a Python number is: the program would be compiled again for a state that was read back."""
+    state = jax.eval_shape(Program(tiny_config_of(name)).init)
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    assert [jax.tree_util.keystr(path) for path, leaf in leaves if leaf.weak_type] == []
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_a_run_goes_on_on_another_number_of_devices(before, after, tmp_path):
+    """Over environments: to rounding what it would have been."""
+    (first, middle, _, _), (second, *_) = (played("parallel ACCEL", number) for number in (before, after))
+    state, _ = second.advance(saved(first, middle, tmp_path / "checkpoints", N // 2), N)
+    unbroken = played("parallel ACCEL", 1)[2]
+    close(state, unbroken)
+    assert second.counters(state) == first.counters(unbroken)
+
+
+def test_members_go_on_on_another_number_of_devices_bit_for_bit(tmp_path):
+    (one, middle, state, _), (two, spread_middle, _, _) = members(1), members(2)
+    assert equal(two.advance(saved(one, middle, tmp_path / "to two", 3), 6)[0], state)
+    assert equal(one.advance(saved(two, spread_middle, tmp_path / "to one", 3), 6)[0], state)
+
+
+def test_a_state_may_be_handed_from_one_number_of_devices_to_another_as_it_is():
+    (one, _, state, _), (two, _, spread_state, _) = (played("robust PLR", number) for number in (1, 2))
+    close(two.advance(copy(state), N + 1)[0], one.advance(copy(spread_state), N + 1)[0])
+
+
+# -- how a command sets its process up ---------------------------------------------------------------------------------
+
+SCRIPT = """
+import os
+from minied.commands import shared
+import jax
+
+def decided(*numbers, cores):
+    "What is decided before anything is computed: a number of devices, or -1 if that is left as it is."
+    shared._num_cores = lambda: cores
+    jax.config.update("jax_num_cpu_devices", -1)
+    shared.use_cores(*numbers)
+    return jax.config.jax_num_cpu_devices
+
+if os.environ["CASE"] == "decides":
+    count = shared._num_cores
+    print(
+        decided(0, 1, 24, 1, cores=3),  # one a core
+        decided(0, 1, 42, 1, cores=4),  # of four cores those that divide: 3 of 14
+        decided(0, 4, 32, 1, cores=2),  # members
+        decided(0, 1, 32, 32, cores=2),  # environments of a minibatch: 1
+        decided(0, 1, 8, 1, cores=2),  # too few rows a device
+        decided(0, 1, 32, 1, cores=1),
+        decided(1, 1, 32, 1, cores=4),
+        decided(2, 1, 4, 1, cores=1),  # as many as are asked for
+    )
+    if hasattr(os, "sched_setaffinity"):
+        everywhere = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(everywhere)})
+        assert count() == 1, "cores that this process may not use are not counted"
+        os.sched_setaffinity(0, everywhere)
+    jax.config.update("jax_num_cpu_devices", 3)  # by the user's own program
+if os.environ["CASE"] == "too late":
+    jax.devices()
+shared._num_cores = lambda: 2
+shared.use_cores(0, 1, 32, 1)  # no error, even where it is too late
+print(len(jax.devices()))
+shared.use_cores(4, 1, 32, 1)
+print(len(jax.devices()))
+"""
+CASES = {
+    # whose number of devices counts: the environment, and what is printed
+    "decides": ({}, "3 3 2 -1 -1 -1 -1 2 3 3"),
+    "XLA's own flag": ({"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}, "3 3"),
+    "JAX's variable": ({"JAX_NUM_CPU_DEVICES": "3"}, "3 3"),
+    "too late": ({}, "1 1"),
+    "in time": ({}, "2 2"),
+}
+
+
+def test_a_command_gives_its_process_a_device_a_core_unless_the_user_has_said_or_it_is_too_late():
+    clean = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
+    clean |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
+    processes = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", SCRIPT],
+            env=clean | {"CASE": name} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for name, (environment, _) in CASES.items()
+    }
+    printed = {name: " ".join(process.communicate()[0].split()) for name, process in processes.items()}
+    assert printed == {name: expected for name, (_, expected) in CASES.items()}
+
+
+def test_a_number_of_devices_that_divides_nothing_is_refused_by_a_command_too():
+    with pytest.raises(UserError, match="num_devices is 3"):
+        use_cores(3, 1, 32, 1)
