@@ -16,6 +16,7 @@ COMMANDS = {
     "eval": ("minied.commands.evaluate", "RUN [--suite NAME]…", "evaluate a run on held-out levels"),
     "compare": ("minied.commands.compare", "RUN… [--at ENV_STEPS]", "compare runs at equal environment steps"),
     "list": ("minied.commands.list", "[KIND] [--env NAME]", "list envs, teachers, scores, suites, presets"),
+    "bench": ("minied.commands.bench", "[--quick] [--peers [NAME…]]", "time training and worlds, and other libraries"),
     "draw": ("minied.commands.draw", "(FILE | suite:NAME | --sample N) --env NAME", "draw levels"),
 }
 

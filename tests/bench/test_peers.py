@@ -13,13 +13,21 @@ from pathlib import Path
 import pytest
 
 from minied.bench.peers import environments, minimax_training, process
-from minied.bench.peers.environments import PEERS, WHOLE, environment_folder, is_whole, python_of, requirements_of
+from minied.bench.peers.environments import (
+    OURSELVES,
+    PEERS,
+    WHOLE,
+    environment_folder,
+    is_whole,
+    python_of,
+    requirements_of,
+)
 from minied.bench.peers.minimax_training import METHODS
-from minied.bench.peers.process import SCRIPTS, Peer, peer_environment, start_peer
+from minied.bench.peers.process import SCRIPTS, Peer, own_environment, peer_environment, start_peer
 from minied.errors import UserError
 
 FOLDER = Path(process.__file__).parent
-STANDALONE = [*SCRIPTS, "protocol", "world_loop"]
+STANDALONE = [*(name for name, peer in SCRIPTS.items() if peer != OURSELVES), "protocol", "world_loop"]
 READY = """
 import json, os, sys, time
 def say(**answer):
@@ -222,8 +230,27 @@ def test_scripts_are_started_by_name(monkeypatch, tmp_path):
     monkeypatch.setattr(process, "python_of", lambda name, platform: tmp_path / f"{name}-{platform}")
     peer = start_peer("minimax_maze", ["--restart", "same"])  # the tests run on cpu
     assert peer._command == [str(tmp_path / "minimax-cpu"), str(FOLDER / "minimax_maze.py"), "--restart", "same"]
+    assert peer._environment == peer_environment("cpu")
     with pytest.raises(UserError, match=r"unknown script of a peer 'minimax_mace' \(did you mean 'minimax_maze'\?\)"):
         start_peer("minimax_mace")
+
+
+def test_minied_is_run_by_this_interpreter_in_the_environment_of_its_user(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_of_mine")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/kept")
+    peer = start_peer("minied_maze", ["--restart", "same"], "cpu", {"JAX_NUM_CPU_DEVICES": "3"})
+    assert peer._command == [sys.executable, str(FOLDER / "minied_maze.py"), "--restart", "same"]
+    given = peer._environment
+    assert (given["PYTHONPATH"], given["XLA_FLAGS"], given["JAX_PLATFORMS"]) == ("/somewhere", "--xla_of_mine", "cpu")
+    assert given["JAX_NUM_CPU_DEVICES"] == "3"
+    assert "JAX_COMPILATION_CACHE_DIR" not in given  # a first call is one that compiles
+    kept = own_environment("gpu", {"JAX_COMPILATION_CACHE_DIR": "/mine"})
+    assert kept["JAX_COMPILATION_CACHE_DIR"] == "/mine"
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.9")
+    assert own_environment("gpu")["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.9"
+    # Three processes share an accelerator: minied and minimax with its metrics on and off.
+    assert 3 * float(peer_environment("gpu")["XLA_PYTHON_CLIENT_MEM_FRACTION"]) <= 1
 
 
 # --- the scripts ---
@@ -242,9 +269,10 @@ def test_scripts_are_python_3_10_and_stand_alone(name, tmp_path):
 
 
 def test_every_script_has_a_peer_and_every_peer_a_script():
-    assert set(SCRIPTS.values()) == set(PEERS)
+    assert set(SCRIPTS.values()) == {*PEERS, OURSELVES}
+    assert OURSELVES not in PEERS
     there = {path.stem for path in FOLDER.glob("*.py")}
-    assert there == {*STANDALONE, "__init__", "environments", "process"}
+    assert there == {*STANDALONE, *SCRIPTS, "__init__", "environments", "process"}
 
 
 WORKLOAD = """
@@ -282,6 +310,11 @@ def test_the_protocol_and_the_process_understand_each_other(tmp_path):
             assert seconds > 0
             assert steps == 4 * 3 * 5
             assert peer.last["witness"] == calls_so_far + 0.25
+        assert peer.time(2)[1] == 2 * 3 * 5  # as many calls as were asked for, this once
+        assert peer.last["witness"] == 1 + 2 + 4 + 4 + 2 + 0.25
+        assert 2**20 < peer.ready["peak_resident_bytes"] <= peer.last["peak_resident_bytes"] < 2**40
+        with pytest.raises(UserError, match="unknown request 'time 0'"):
+            peer.time(0)
     assert {"a greeting of the library\n", "and one of its compiled part\n"} <= set(peer._last_words)
 
 
@@ -290,6 +323,8 @@ def test_arguments_out_of_range_are_refused_by_the_script(tmp_path):
     script.write_text(WORKLOAD.format(folder=str(FOLDER)))
     message = failure(Peer(script, Path(sys.executable), ["--steps", "0"], patience_seconds=120.0))
     assert "--steps must be 1 or more" in message
+    message = failure(Peer(script, Path(sys.executable), ["--unknown", "1"], patience_seconds=120.0))
+    assert "--unknown" in message
 
 
 WORLD = """
@@ -317,6 +352,35 @@ def test_the_loop_of_worlds_steps_every_environment_and_reads_every_observation(
             assert steps == 2 * 4 * 3
             last_call = sum(range(last_step - 3, last_step + 1))  # the witness is of the last call: its four steps
             assert peer.last["witness"] == 3 * last_call
+
+
+BATCHED = """
+import sys
+sys.path.insert(0, {folder!r})
+from protocol import argument_parser, serve
+def build(options):
+    from world_loop import world_workload
+    import jax.numpy as jnp
+    def begin(keys):
+        return jnp.zeros(keys.shape[0], int)
+    def step(keys, states, actions):
+        assert keys.shape[0] == states.shape[0] == actions.shape[0] == 3
+        states = states + jnp.arange(3)
+        return states, states
+    return world_workload(options, begin, step, 3, {{"world": "counters"}}, batched=True)
+serve(argument_parser("a test"), build, [], passed_on="more")
+"""
+
+
+def test_a_world_may_step_all_its_environments_at_once(tmp_path):
+    """Environment i counts by i, so that 0 + 1 + 2 are added in each step; unknown words reach the script."""
+    script = tmp_path / "fake_peer.py"
+    script.write_text(BATCHED.format(folder=str(FOLDER)))
+    arguments = ["--num-envs", "3", "--steps", "4", "--warm-up-calls", "0", "--env.height", "5"]
+    with Peer(script, Path(sys.executable), arguments, patience_seconds=120.0) as peer:
+        assert peer.ready["workload"]["more"] == ["--env.height", "5"]
+        assert peer.time()[1] == 4 * 3
+        assert peer.last["witness"] == (0 + 1 + 2) * (5 + 6 + 7 + 8)  # the first call made the steps 1 to 4
 
 
 @pytest.fixture

@@ -85,16 +85,22 @@ def environment_folder(name: str, platform: str = "cpu") -> Path:
     return cache.absolute() / "peers" / f"{name}-{digest}"
 
 
+OURSELVES = "minied"
+"""Stands among peers for minied itself, which needs no environment: it is run by the very interpreter that runs."""
+
+
 def python_of(name: str, platform: str = "cpu") -> Path:
     """Return the interpreter of peer ``name``; install the peer first if it is not yet there (a minute, with network).
 
     Args:
-        name: one of `PEERS`.
+        name: one of `PEERS`, or `OURSELVES`.
         platform: cpu, or gpu for the build of its jax for CUDA.
 
     Raises:
         UserError: unknown peer or platform; no fitting Python; or it could not be installed.
     """
+    if name == OURSELVES:
+        return Path(sys.executable)
     needed = requirements_of(name, platform)
     folder = environment_folder(name, platform)
     python = _python_in(folder)

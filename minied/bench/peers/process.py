@@ -1,4 +1,4 @@
-"""A peer in a process of its own, timed whenever it is asked.
+"""A peer, or minied itself, in a process of its own, timed whenever it is asked.
 
 The scripts in this folder speak the protocol told in ``protocol``; what they time is in their docstrings. Two of them can be
 open at once and be timed in turn, A B, B A, ...: a process that is not asked waits for its input and takes no time.
@@ -6,6 +6,7 @@ open at once and be timed in turn, A B, B A, ...: a process that is not asked wa
 
 import collections
 import json
+import os
 import queue
 import subprocess
 import threading
@@ -14,10 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from minied.bench.peers.environments import clean_environment, python_of
+from minied.bench.peers.environments import OURSELVES, clean_environment, python_of
 from minied.errors import UserError, unknown_name
 
 SCRIPTS = {
+    "minied_training": OURSELVES,
+    "minied_maze": OURSELVES,
     "minimax_training": "minimax",
     "minimax_maze": "minimax",
     "jaxued_maze": "jaxued",
@@ -28,16 +31,22 @@ SCRIPTS = {
 PATIENCE_SECONDS = 1200.0
 """Longest wait for an answer; compiling is the longest of what is waited for."""
 _END_SECONDS = 5.0
-_SHARED_GPU_MEMORY = "0.4"  # the share of a GPU that a peer takes, next to minied and perhaps another peer
+_SHARED_GPU_MEMORY = "0.3"  # the share of a GPU that each process takes: minied and two peers fit side by side
 
 
-def start_peer(script: str, arguments: Sequence[str] = (), platform: str | None = None) -> "Peer":
+def start_peer(
+    script: str,
+    arguments: Sequence[str] = (),
+    platform: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> "Peer":
     """Return the process of a script of this folder, to be opened by ``with``; installs the peer if need be.
 
     Args:
         script: one of `SCRIPTS`.
         arguments: of the script, as words.
         platform: cpu or gpu; by default what jax runs on here.
+        variables: of its environment, over all others.
 
     Raises:
         UserError: there is no such script, or the peer cannot be installed.
@@ -49,7 +58,9 @@ def start_peer(script: str, arguments: Sequence[str] = (), platform: str | None 
 
         platform = jax.default_backend()
     path = Path(__file__).with_name(f"{script}.py")
-    return Peer(path, python_of(SCRIPTS[script], platform), arguments, platform=platform)
+    environment = own_environment if SCRIPTS[script] == OURSELVES else peer_environment
+    python = python_of(SCRIPTS[script], platform)
+    return Peer(path, python, arguments, platform=platform, environment=environment(platform, variables))
 
 
 class Peer:
@@ -72,13 +83,16 @@ class Peer:
         *,
         platform: str = "cpu",
         patience_seconds: float = PATIENCE_SECONDS,
+        environment: Mapping[str, str] | None = None,
     ):
+        """Start nothing yet. ``environment`` is all variables of the process, by default those of `peer_environment`."""
         self.ready: dict[str, Any] = {}
         self.last: dict[str, Any] = {}
         self._name = script.stem
         self._command = [str(python), str(script), *arguments]
         self._platform = platform
         self._patience = patience_seconds
+        self._environment = peer_environment(platform) if environment is None else dict(environment)
         self._answers: queue.Queue[str | None] = queue.Queue()
         self._last_words: collections.deque[str] = collections.deque(maxlen=50)
         self._process: subprocess.Popen[str] | None = None
@@ -94,7 +108,7 @@ class Peer:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                env=peer_environment(self._platform),
+                env=self._environment,
             )
         except OSError as error:
             raise UserError(f"{self._name} does not start: {self._command[0]}: {error.strerror}") from error
@@ -118,12 +132,15 @@ class Peer:
     ) -> None:
         self._end(at_once=error is not None)
 
-    def time(self) -> tuple[float, int]:
-        """Return the seconds of one timing and the environment steps that were simulated in it; `last` tells more."""
+    def time(self, calls: int | None = None) -> tuple[float, int]:
+        """Return the seconds of one timing and the environment steps that were simulated in it; `last` tells more.
+
+        ``calls`` says how many calls it covers, by default as many as the script was started with.
+        """
         if self._process is None or self._process.stdin is None:
             raise RuntimeError("a peer is timed inside its `with` block")
         try:
-            self._process.stdin.write("time\n")
+            self._process.stdin.write("time\n" if calls is None else f"time {calls}\n")
             self._process.stdin.flush()
         except OSError:
             pass  # it died: the answer that does not come says how
@@ -211,6 +228,17 @@ def peer_environment(platform: str, variables: Mapping[str, str] | None = None) 
     kept = {key: value for key, value in clean_environment().items() if not key.startswith(("JAX_", "XLA_"))}
     own = {"JAX_PLATFORMS": "cpu"} if platform == "cpu" else {"XLA_PYTHON_CLIENT_MEM_FRACTION": _SHARED_GPU_MEMORY}
     return kept | own | dict(variables or {})
+
+
+def own_environment(platform: str, variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment variables of a process of minied's: those of this one, and so the settings of its user.
+
+    But what it compiles comes from no folder that keeps it, unless ``variables`` say so: a first call compiles.
+    """
+    kept = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
+    if platform == "cpu":
+        return kept | {"JAX_PLATFORMS": "cpu"} | dict(variables or {})
+    return {"XLA_PYTHON_CLIENT_MEM_FRACTION": _SHARED_GPU_MEMORY} | kept | dict(variables or {})
 
 
 def _positive(value: object) -> float | None:

@@ -5,10 +5,14 @@ The script builds its workload and calls it once (compiling), then prints one li
     {"ready": true, "first_call_seconds": 14.6, "build_seconds": 3.1, "platform": "cpu", "device": "cpu", "versions": {...},
      "workload": {...}}
 
-Then every line ``time`` on standard input runs ``--calls-per-timing`` calls one after the other, waits for the whole final
-state, fetches one number that depends on it, and prints ``{"seconds": .., "steps": .., "witness": ..}`` with whatever else
-the workload counts. ``quit``, or the end of the input, ends the script. Whatever a peer itself prints goes to standard
-error. The lines are few, so that two processes can be timed in turn: A B, B A, ...
+Then every line ``time`` on standard input runs ``--calls-per-timing`` calls one after the other (``time 12`` runs twelve),
+waits for the whole final state, fetches one number that depends on it, and prints ``{"seconds": .., "steps": .., "witness":
+..}`` with whatever else the workload counts. ``quit``, or the end of the input, ends the script. Whatever a peer itself
+prints goes to standard error. The lines are few, so that two processes can be timed in turn: A B, B A, ...
+
+The words of the counts are the same in all scripts: "steps" are environment steps simulated, "learnt" those of them that
+students learnt from, "updates" iterations, "gradient_updates" those in which a student learnt. "peak_resident_bytes" is the
+most memory that the process ever held.
 
 Everything here runs on Python 3.10 and on jax from 0.4.31 on.
 """
@@ -19,6 +23,7 @@ import argparse
 import importlib.metadata
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -48,6 +53,7 @@ def serve(
     parser: argparse.ArgumentParser,
     build: Callable[[argparse.Namespace], Workload],
     distributions: Sequence[str],
+    passed_on: str | None = None,
 ) -> None:
     """Run a script: build the workload, say `ready`, answer until the end.
 
@@ -55,10 +61,15 @@ def serve(
         parser: of the script's arguments, made by `argument_parser`.
         build: makes the workload from the arguments; may compile, and is timed as ``build_seconds``.
         distributions: installed packages whose versions are told, besides jax and jaxlib.
+        passed_on: name of the option that holds the words that the parser does not know, a list; without it there are none.
     """
-    options = parser.parse_args()
-    for name in ("num_envs", "steps", "calls_per_timing"):
-        if getattr(options, name) < 1:
+    if passed_on is None:
+        options = parser.parse_args()
+    else:
+        options, words = parser.parse_known_args()
+        setattr(options, passed_on, words)
+    for name in ("num_envs", "steps", "calls_per_timing", "iterations_per_timing"):
+        if getattr(options, name, 1) < 1:
             parser.error(f"--{name.replace('_', '-')} must be 1 or more")
     answers = _standard_output_for_answers_alone()
     began = time.perf_counter()
@@ -82,18 +93,24 @@ def serve(
             "platform": device.platform,
             "device": device.device_kind,
             "versions": _versions([*distributions, "jax", "jaxlib"]),
+            "peak_resident_bytes": _peak_resident_bytes(),
             "workload": {**workload.facts, **vars(options)},
         },
     )
     for line in sys.stdin:
-        request = line.strip()
+        request, *words = line.split() or [""]
         if request == "quit":
             return
-        if request == "time":
-            seconds, witness = _timed(workload, options.calls_per_timing)
-            _say(answers, {"seconds": seconds, "witness": witness, **workload.count()})
+        calls = int(words[0]) if words and words[0].isdigit() else options.calls_per_timing
+        if request == "time" and calls > 0:
+            seconds, witness = _timed(workload, calls)
+            counts = workload.count()
+            _say(
+                answers,
+                {"seconds": seconds, "witness": witness, **counts, "peak_resident_bytes": _peak_resident_bytes()},
+            )
         elif request:
-            _say(answers, {"error": f"unknown request {request!r}; known: time, quit"})
+            _say(answers, {"error": f"unknown request {line.strip()!r}; known: time, time CALLS, quit"})
 
 
 def _timed(workload: Workload, calls: int) -> tuple[float, float]:
@@ -125,3 +142,8 @@ def _say(answers: Any, message: dict[str, Any]) -> None:
 
 def _versions(distributions: Sequence[str]) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in distributions} | {"python": sys.version.split()[0]}
+
+
+def _peak_resident_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # told in bytes there, in KiB elsewhere
