@@ -11,18 +11,22 @@ round. First calls, which compile, are apart. Other options are those of `minied
 
 from typing import Any
 
-from minied.bench import cases, machine
+from minied.bench import cases
 from minied.bench.scripts import main, measure_groups, script_parser
+from minied.commands.shared import usable_cores
+from minied.errors import UserError
 from minied.run.console import Reporter
 
 
 def script(reporter: Reporter) -> dict[str, Any]:
     parser = script_parser(__doc__)
-    parser.add_argument("--cores", type=int, default=machine.num_usable(), help="devices of the first process")
+    parser.add_argument("--cores", type=int, default=usable_cores(), help="devices of the first process")
     parser.add_argument("--with-teacher", default="domain_randomization", help="registered name")
     parser.add_argument("--num-envs", type=int, nargs="+", default=[32], help="environments side by side")
     parser.add_argument("--iterations", type=int, default=8, help="iterations in a call")
     arguments, options = parser.parse_known_args()
+    if arguments.cores < 2:
+        raise UserError(f"--cores is {arguments.cores}; allowed: at least 2")
 
     def case(devices: int, num_envs: int) -> cases.Case:
         return cases.training(

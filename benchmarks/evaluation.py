@@ -30,8 +30,8 @@ def script(reporter: Reporter) -> dict[str, Any]:
     parser = script_parser(__doc__)
     parser.add_argument("--preset", default="quick", help="preset or YAML file of the run")
     arguments, options = parser.parse_known_args()
+    use_cores()
     config = load_config(arguments.preset, options)
-    use_cores(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches)
     name = suite_of(config, config.env.level_space)
     if not name:
         raise UserError(f"{arguments.preset} has no suite; allowed: a world that has one")

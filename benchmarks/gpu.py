@@ -24,12 +24,16 @@ from typing import Any
 
 from minied.bench import cases, machine
 from minied.bench.measure import measure
-from minied.bench.scripts import main, script_parser
+from minied.bench.scripts import main, script_parser, surviving
+from minied.commands.shared import LOOP_CAPTURE
 from minied.run.console import Reporter
 
 FLOP_A_STEP = 13.93e6
-CAPTURE = (("XLA_FLAGS", "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"),)
-"""As `minied.commands.shared.capture_loops` sets it."""
+LEAST_SECONDS = 2.0
+"""Of a timing: all cases shall fit ten minutes."""
+ALONE = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.9")
+"""One process at a time has the GPU."""
+CAPTURE = ("XLA_FLAGS", LOOP_CAPTURE)
 
 
 def script(reporter: Reporter) -> dict[str, Any]:
@@ -38,13 +42,15 @@ def script(reporter: Reporter) -> dict[str, Any]:
     parser.add_argument("--precisions", nargs="+", default=["tf32", "bfloat16"], help="of --network.precision")
     parser.add_argument("--members", type=int, default=32, help="of 32 environments each; 0: leave them out")
     arguments = parser.parse_args()
-    platform, rows = machine.accelerator()[0], []
+    platform = machine.accelerator()[0]
+    rows: list[dict[str, Any]] = []
+    failed: list[str] = []
     for case in _cases(arguments):
-        rows += [
-            _row(each) for each in measure([case], arguments.rounds, reporter, platform=platform, least_seconds=2.0)
-        ]
+        with surviving(case, failed, reporter):
+            done = measure([case], arguments.rounds, reporter, platform=platform, least_seconds=LEAST_SECONDS)
+            rows += [_row(each) for each in done]
     reporter.phase("counting kernels")
-    return {"rounds": arguments.rounds, "measurements": rows, "kernels": _kernels()}
+    return {"rounds": arguments.rounds, "measurements": rows, "failed": failed, "kernels": _kernels()}
 
 
 def _cases(arguments: argparse.Namespace) -> list[cases.Case]:
@@ -53,15 +59,17 @@ def _cases(arguments: argparse.Namespace) -> list[cases.Case]:
         for precision in arguments.precisions:
             chosen.append(_case(num_envs, precision))
     chosen.append(_case(32, "float32"))
-    chosen.append(_case(32, arguments.precisions[0], variables=CAPTURE, by="minied, loops captured"))
+    chosen.append(_case(32, arguments.precisions[0], variables=(ALONE, CAPTURE), by="minied, loops captured"))
     if arguments.members:
         chosen.append(_case(32, arguments.precisions[0], members=arguments.members, by=f"{arguments.members} members"))
     return chosen
 
 
-def _case(num_envs: int, precision: str, members: int = 1, **how: Any) -> cases.Case:
+def _case(num_envs: int, precision: str, members: int = 1, variables: Any = (ALONE,), **how: Any) -> cases.Case:
     options = ["--network.precision", precision, "--num-seeds", str(members)]
-    return cases.training(options=options, num_envs=num_envs, iterations=max(1, 1024 // num_envs), **how)
+    return cases.training(
+        options=options, num_envs=num_envs, iterations=max(1, 1024 // num_envs), variables=variables, **how
+    )
 
 
 def _row(measurement: Any) -> dict[str, Any]:
@@ -84,8 +92,8 @@ def _kernels() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             program.advance(state, 3)
-        (trace,) = Path(folder).rglob("*.trace.json.gz")
-        events = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
+        traces = sorted(Path(folder).rglob("*.trace.json.gz"))
+        events = json.loads(gzip.decompress(traces[-1].read_bytes()))["traceEvents"] if traces else []
     names = {e["pid"]: e["args"]["name"] for e in events if e.get("ph") == "M" and e["name"] == "process_name"}
     streams = {
         (e["pid"], e["tid"]) for e in events if e.get("name") == "thread_name" and "Stream" in e["args"].get("name", "")

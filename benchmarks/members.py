@@ -19,6 +19,7 @@ from minied.bench.measure import timing_of, timing_of_all
 from minied.bench.peers.process import Peer, start_peer
 from minied.bench.scripts import main, script_parser
 from minied.bench.timing import in_turn, rates, ratio
+from minied.commands.shared import usable_cores
 from minied.run.console import Reporter
 
 
@@ -44,10 +45,12 @@ def _compare(number: int, arguments: Any, options: list[str], reporter: Reporter
 
         reporter.phase(f"starting {number} members in one process")
         together = opened("--num-seeds", str(number))
+        # A process for each core or more: none of them should spread itself over all cores.
+        alone = ["--num-devices", "1"] if number >= usable_cores() else []
         apart = []
         for seed in range(number):
             reporter.phase(f"starting process {seed + 1} of {number}")
-            apart.append(opened("--seed", str(seed)))
+            apart.append(opened("--seed", str(seed), *alone))
         reporter.phase(f"timing {number} members in one process and in {number}, in turn")
         timings = in_turn(
             {"one process": lambda: timing_of(together), "processes": lambda: timing_of_all(apart)}, arguments.rounds

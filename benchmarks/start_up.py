@@ -1,8 +1,9 @@
 """How long until the first update, from the start of the process?
 
-Workload: what `minied train` does up to the end of its first iteration, for a preset: import, config, first state, first
-call of the compiled loop. In a process of its own, first with an empty folder of compiled programs (cold), then again with
-what the first has left there (warm); each round has a temporary folder of its own.
+Workload: what a run does up to the end of its first iteration, for a preset: import, config, check, first state, first
+call of the compiled loop. (`minied train` also evaluates the untrained student first, unless the world has no suite, and
+opens the run's folder; that is not in it.) In a process of its own, first with an empty folder of compiled programs (cold),
+then again with what the first has left there (warm); each round has a temporary folder of its own.
 
 Counted: seconds from before the process starts, by stage. What jax tells of itself (tracing, lowering, compiling or fetching
 what was compiled) is summed over all programs up to the first update, and so is in the stages too; a program traced inside
@@ -76,10 +77,12 @@ def child(started: float, preset: str, options: list[str]) -> None:
 
     jax_says = _listen()
     ends("interpreter and import")
+    prepare()
     config = load_config(preset, options)
-    prepare(config)
     ends("config")
     program = Program(config)
+    program.check()
+    ends("check")
     state = program.init()
     ends("first state")
     state, _ = program.advance(state, 1)

@@ -115,12 +115,18 @@ class Spread:
         return jax.lax.pmean(tree, "environments") if self.axis == "environments" else tree
 
     def highest(self, tree: Tree) -> Tree:
-        """Return the highest value on any device."""
-        return jax.lax.pmax(tree, "environments") if self.axis == "environments" else tree
+        """Return the highest value on any device, infinity for a NaN on one of several."""
+        if self.axis != "environments":
+            return tree
+        # The maximum of XLA need not be NaN where one of its inputs is.
+        return jax.tree.map(lambda x: jax.lax.pmax(jnp.where(jnp.isnan(x), jnp.inf, x), "environments"), tree)
 
     def any(self, value: jax.Array) -> jax.Array:
-        """Return whether ``value``, ``bool[]``, holds for the members of any device."""
-        return jax.lax.pmax(value.astype(jnp.int32), "members") > 0 if self.axis == "members" else value
+        """Return whether ``value``, ``bool[]``, holds on any device.
+
+        A loop goes on by this alone: devices that disagreed would wait for each other for ever.
+        """
+        return value if self.axis == "none" else jax.lax.pmax(value.astype(jnp.int32), self.axis) > 0
 
 
 ALONE = Spread()
@@ -138,7 +144,7 @@ def spread_of(num_devices: int, num_members: int, num_envs: int, num_minibatches
     if num_devices > available:
         raise UserError(
             f"num_devices is {num_devices}; allowed here: at most {available}, the devices of this process (on CPU,"
-            ' jax.config.update("jax_num_cpu_devices", N) gives it more if it comes first)'
+            " JAX_NUM_CPU_DEVICES=N in its environment gives it more)"
         )
     if not num_devices and jax.default_backend() != "cpu":
         return ALONE

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from minied.commands.shared import usable_cores
 from minied.errors import UserError
 
 _ASK = "import jax, json; d = jax.devices(); print(json.dumps([jax.default_backend(), d[0].device_kind, len(d)]))"
@@ -28,7 +29,7 @@ def describe() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
-        "processors_usable": num_usable(),
+        "processors_usable": usable_cores(),
         "processors": os.cpu_count(),
         "memory_bytes": _memory_bytes(),
         "system": " ".join([platform.system(), *platform.release().split(".")[:2]]),
@@ -67,12 +68,6 @@ def settings() -> dict[str, str]:
 def _without_place(word: str) -> str:
     name, equals, value = word.rpartition("=")
     return f"{name}{equals}…" if os.sep in value else word
-
-
-def num_usable() -> int:
-    """Return on how many processors this process may run."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -55,7 +55,9 @@ class Measurement:
     @property
     def precision(self) -> str:
         """What the process said it computes in, or what all of this package is measured in."""
-        return self.ready.get("workload", {}).get("precision", PRECISION)
+        told = self.ready.get("workload", {}).get("precision")
+        # Other libraries leave it to JAX, which multiplies in TF32 on a GPU.
+        return told or ("tf32" if self.ready.get("platform") == "gpu" else PRECISION)
 
     @property
     def seconds_an_update(self) -> Estimate | None:
@@ -172,7 +174,7 @@ def _calls_for(least_seconds: float, peer: Peer) -> int:
 
 
 @contextlib.contextmanager
-def _forgiven(case: Case, group: Sequence[Case], tell: Tell) -> Any:
+def _forgiven(case: Case, group: Sequence[Case], tell: Tell) -> Iterator[None]:
     """Tell of what failed, in one line, and go on, unless it is the case that the others are compared with."""
     try:
         yield

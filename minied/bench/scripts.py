@@ -1,13 +1,14 @@
 """What the scripts in ``benchmarks/`` share: their options, and the one JSON object that each prints."""
 
 import argparse
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from minied.bench import machine
 from minied.bench.cases import Case
-from minied.bench.measure import LEAST_SECONDS, Measurement, measure
+from minied.bench.measure import LEAST_SECONDS, Measurement, Tell, measure
 from minied.bench.timing import geometric_mean
 from minied.errors import UserError
 from minied.run.console import PlainReporter, Reporter
@@ -41,9 +42,22 @@ def measure_groups(
     """Return what came of groups of cases, each open at once, as JSON has it."""
     platform = machine.accelerator()[0]
     rows: list[Measurement] = []
+    failed: list[str] = []
     for group in groups:
-        rows += measure(group, arguments.rounds, reporter, platform=platform, least_seconds=arguments.least_seconds)
-    return {"rounds": arguments.rounds, "measurements": [row.to_dict() for row in rows]} | _means(rows)
+        with surviving(group[0], failed, reporter):
+            rows += measure(group, arguments.rounds, reporter, platform=platform, least_seconds=arguments.least_seconds)
+    told = {"rounds": arguments.rounds, "measurements": [row.to_dict() for row in rows]} | _means(rows)
+    return told | ({"failed": failed} if failed else {})
+
+
+@contextlib.contextmanager
+def surviving(case: Case, failed: list[str], reporter: Tell) -> Iterator[None]:
+    """Tell of a case that cannot be measured, and go on: what was measured before it is not lost for it."""
+    try:
+        yield
+    except UserError as error:
+        failed.append(f"{case.title}: {' '.join(str(error).split())}")
+        reporter.warn(f"not measured: {failed[-1]}")
 
 
 def _means(rows: Sequence[Measurement]) -> dict[str, Any]:

@@ -37,24 +37,28 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"--rounds is {options.rounds}; allowed: at least 1")
     from minied.bench import machine
     from minied.bench.measure import measure
+    from minied.bench.scripts import surviving
     from minied.bench.tables import tables
 
     groups = _groups(options.quick, _peers(options.peers))
     here = machine.describe()
-    measurements = []
+    measurements: list[Any] = []
+    failed: list[str] = []
     with make_reporter(quiet=options.json) as reporter:
         for number, group in enumerate(groups, start=1):
             step = _Numbered(reporter, f"{number}/{len(groups)}")
             seconds = 0.3 if options.quick else 1.0
-            measurements += measure(group, options.rounds, step, platform=here["platform"], least_seconds=seconds)
+            with surviving(group[0], failed, step):
+                measurements += measure(group, options.rounds, step, platform=here["platform"], least_seconds=seconds)
     if options.json:
         rows = [each.to_dict() for each in measurements]
-        print_json({"machine": here, "rounds": options.rounds, "quick": options.quick, "measurements": rows})
-        return 0
+        told = {"machine": here, "rounds": options.rounds, "quick": options.quick, "measurements": rows}
+        print_json(told | ({"failed": failed} if failed else {}))
+        return 1 if failed else 0
     for table in tables(measurements):
         print_table(table)
     print(_summary(here))
-    return 0
+    return 1 if failed else 0
 
 
 def _peers(names: Sequence[str] | None) -> tuple[str, ...]:

@@ -49,10 +49,11 @@ def main(arguments: list[str]) -> int:
     if not 1 <= options.cvar_levels < 2**31:
         raise UserError(f"--cvar-levels is {options.cvar_levels}; allowed: 1 to 2147483647")
     folder = open_run(Path(run))
-    config = folder.config()
+    prepare()
+    # An evaluation is the same on any number of devices, and this machine may not have those of the run.
+    config = dataclasses.replace(folder.config(), num_devices=0)
     suites = _suites(options, config)
     attempts = options.attempts or config.attempts
-    prepare(config)
 
     import jax
 

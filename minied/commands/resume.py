@@ -23,6 +23,6 @@ def main(arguments: list[str]) -> int:
     folder = open_run(Path(run))
     saved = folder.description()["config"]
     source = str(folder.path / "config.json")
+    prepare(loop_capture="--loop-capture" in rest)
     parsed = parse_config(rest, saved, source, SessionOptions, program="minied resume RUN", description=DESCRIPTION)
-    prepare(parsed.config, loop_capture=parsed.command.loop_capture)
     return resume(folder, parsed.config, parsed.command)

@@ -5,62 +5,69 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minied.errors import UserError
 
-if TYPE_CHECKING:
-    from minied.train.config import TrainConfig
 
+def prepare(*, loop_capture: bool = False) -> None:
+    """Set JAX up for a command: compiled programs are kept, each core is a device, and loops are captured if asked for.
 
-def prepare(config: "TrainConfig", *, loop_capture: bool = False) -> None:
-    """Set JAX up for a run of ``config``, before its first computation: compiled programs are kept, cores are devices.
-
-    With ``loop_capture``, see `capture_loops`. Raises `UserError` for a number of devices that does not divide the run, and
-    for a capture without a GPU.
+    To be called before a config is read: a world or a teacher may compute as it reads its file, and then it is too late.
+    Raises `UserError` for a capture without a GPU.
     """
     enable_compilation_cache()
-    use_cores(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches)
+    use_cores()
     if loop_capture:
         capture_loops()
+
+
+LOOP_CAPTURE = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"
+"""XLA's default records single kernels only."""
 
 
 def capture_loops() -> None:
     """Have XLA record loops and branches as command buffers (CUDA graphs): one launch for a loop, not one a kernel and step.
 
-    XLA's default records single kernels only. Raises `UserError` if JAX does not compute on a GPU here.
+    Raises `UserError` if JAX does not compute on a GPU here.
     """
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL".strip()
     import jax
 
-    if (backend := jax.default_backend()) != "gpu":
-        raise UserError(f"--loop-capture is for GPUs, and JAX computes on {backend} here; allowed: --no-loop-capture")
+    before = os.environ.get("XLA_FLAGS")
+    os.environ["XLA_FLAGS"] = f"{before or ''} {LOOP_CAPTURE}".strip()
+    if (backend := jax.default_backend()) == "gpu":
+        return
+    del os.environ["XLA_FLAGS"]
+    os.environ |= {} if before is None else {"XLA_FLAGS": before}
+    raise UserError(f"--loop-capture is for GPUs, and JAX computes on {backend} here; allowed: --no-loop-capture")
 
 
-def use_cores(num_devices: int, num_members: int, num_envs: int, num_minibatches: int) -> None:
-    """Give this process as many CPU devices as the run is spread over, unless the user has said how many.
+def use_cores() -> None:
+    """Give this process a CPU device a core, unless the user has said how many; `minied.spread` says how many a run uses.
 
     XLA spreads a matrix product of a few rows badly over threads: a device for each core, each with its own environments,
     learns sooner. A user says so with ``JAX_NUM_CPU_DEVICES`` or XLA's own flag. On other backends this changes nothing.
     """
     import jax
 
-    from minied.spread import best_spread
-
-    spread = best_spread(_num_cores(), num_devices, num_members, num_envs, num_minibatches)
     has_said = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     has_said |= getattr(jax.config, "jax_num_cpu_devices", -1) > 0  # a flag that jax's own types do not know of
-    if spread.number == 1 or has_said:
+    if has_said:
         return
     # Raises a RuntimeError if this process has computed already, as in a notebook: it keeps the devices it has.
     with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", spread.number)
+        jax.config.update("jax_num_cpu_devices", usable_cores())
 
 
-def _num_cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # what this process may use; not on every system
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+def usable_cores() -> int:
+    """Return how many cores this process may use, by its affinity and by the quota of its container."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, -(-int(quota) // int(period))))
+    except (OSError, ValueError):  # no container, or "max": as many as there are
+        return cores
 
 
 def enable_compilation_cache() -> None:

@@ -30,10 +30,10 @@ def main(arguments: list[str]) -> int:
     description = DESCRIPTION.format(
         environments=", ".join(registry.names("environment")), teachers=", ".join(registry.names("teacher"))
     )
+    prepare(loop_capture="--loop-capture" in rest)
     parsed = parse_config(
         rest, presets.read(file), str(file), TrainOptions, program="minied train [PRESET]", description=description
     )
-    prepare(parsed.config, loop_capture=parsed.command.loop_capture)
     from minied.run.folder import default_path
     from minied.run.session import train
 

@@ -149,8 +149,9 @@ def update(
     state, metrics = jax.lax.scan(epoch, state, epochs)
     first_ratio_error = metrics.pop("ratio_error").reshape(-1)[0]
     means = {name: value.mean() for name, value in metrics.items()}
-    # On the first minibatch the parameters are those that acted: any ratio other than 1 means that memories, resets or
-    # observations of the update are not aligned with those of the rollout.
+    # On the first minibatch the parameters are those that acted: any ratio other than 1 means that actions, memories, resets
+    # or observations of the update are not aligned with those of the rollout. Where the first pass is spared (`Earlier`), it
+    # reads neither memories nor resets, and only heads and actions are seen to be aligned.
     return state, means | {"first_ratio_error": first_ratio_error, "learning_rate": rate}
 
 

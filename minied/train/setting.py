@@ -50,7 +50,7 @@ class Setting(struct.PyTreeNode):
             max_rollouts=jnp.int32(config.max_rollouts),
             env=with_agent_axis(config.env),
             space=config.level_space,
-            student=student or ActorCritic.of(config.env, config.network),
+            student=ActorCritic.of(config.env, config.network) if student is None else student,
             num_levels=config.num_envs,
             num_steps=config.num_steps,
             spread=spread_of(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches),

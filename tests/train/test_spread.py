@@ -20,7 +20,6 @@ from tiny_runs import TEACHERS, copy, equal, raw
 from tiny_runs import config_of as tiny_config_of
 from toy_worlds import Corridor, CorridorLevel, EditableCorridor, Lottery, Meeting
 
-from minied.commands.shared import use_cores
 from minied.env import with_agent_axis
 from minied.errors import UserError
 from minied.evaluate.episodes import evaluate_levels
@@ -554,45 +553,41 @@ def test_a_state_may_be_handed_from_one_number_of_devices_to_another_as_it_is():
 
 SCRIPT = """
 import os
+import types
 from minied.commands import shared
 import jax
 
-def decided(*numbers, cores):
-    "What is decided before anything is computed: a number of devices, or -1 if that is left as it is."
-    shared._num_cores = lambda: cores
+def decided(cores, maximum="max 100000"):
+    "What is decided before anything is computed: a number of devices."
+    if hasattr(os, "sched_getaffinity"):
+        os.sched_getaffinity = lambda process: set(range(cores))
+    else:
+        os.cpu_count = lambda: cores
+    shared.Path = lambda place: types.SimpleNamespace(read_text=lambda: maximum)
     jax.config.update("jax_num_cpu_devices", -1)
-    shared.use_cores(*numbers)
+    shared.use_cores()
     return jax.config.jax_num_cpu_devices
 
 if os.environ["CASE"] == "decides":
-    count = shared._num_cores
     print(
-        decided(0, 1, 24, 1, cores=3),  # one a core
-        decided(0, 1, 42, 1, cores=4),  # of four cores those that divide: 3 of 14
-        decided(0, 4, 32, 1, cores=2),  # members
-        decided(0, 1, 32, 32, cores=2),  # environments of a minibatch: 1
-        decided(0, 1, 8, 1, cores=2),  # too few rows a device
-        decided(0, 1, 32, 1, cores=1),
-        decided(1, 1, 32, 1, cores=4),
-        decided(2, 1, 4, 1, cores=1),  # as many as are asked for
+        decided(3),  # one a core
+        decided(1),
+        decided(64, "250000 100000"),  # a container's quota of 2.5 cores
+        decided(2, "800000 100000"),  # a quota above what the process may use
+        decided(4, "10000 100000"),  # at least one
     )
-    if hasattr(os, "sched_setaffinity"):
-        everywhere = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(everywhere)})
-        assert count() == 1, "cores that this process may not use are not counted"
-        os.sched_setaffinity(0, everywhere)
     jax.config.update("jax_num_cpu_devices", 3)  # by the user's own program
-if os.environ["CASE"] == "too late":
+elif os.environ["CASE"] == "too late":
     jax.devices()
-shared._num_cores = lambda: 2
-shared.use_cores(0, 1, 32, 1)  # no error, even where it is too late
+shared.usable_cores = lambda: 2
+shared.use_cores()  # no error, even where it is too late
 print(len(jax.devices()))
-shared.use_cores(4, 1, 32, 1)
+shared.use_cores()
 print(len(jax.devices()))
 """
 CASES = {
     # whose number of devices counts: the environment, and what is printed
-    "decides": ({}, "3 3 2 -1 -1 -1 -1 2 3 3"),
+    "decides": ({}, "3 1 3 2 1 3 3"),
     "XLA's own flag": ({"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}, "3 3"),
     "JAX's variable": ({"JAX_NUM_CPU_DEVICES": "3"}, "3 3"),
     "too late": ({}, "1 1"),
@@ -615,8 +610,3 @@ def test_a_command_gives_its_process_a_device_a_core_unless_the_user_has_said_or
     }
     printed = {name: " ".join(process.communicate()[0].split()) for name, process in processes.items()}
     assert printed == {name: expected for name, (_, expected) in CASES.items()}
-
-
-def test_a_number_of_devices_that_divides_nothing_is_refused_by_a_command_too():
-    with pytest.raises(UserError, match="num_devices is 3"):
-        use_cores(3, 1, 32, 1)

@@ -51,8 +51,8 @@ def build(options: argparse.Namespace) -> Any:
     from minied.commands.shared import use_cores
     from minied.config import load_config
 
+    use_cores()
     config = load_config(options.preset, options.config)
-    use_cores(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches)
 
     import jax
 

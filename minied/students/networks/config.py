@@ -34,7 +34,7 @@ class NetworkConfig:
     played by policy i mod P, which alone learns from it; scores of policy disagreement need at least 2."""
     precision: Precision = "float32"
     """Of matrix products: `float32`; `tf32`, inputs rounded to 10 bits where the processor has it; `bfloat16`, inputs
-    rounded to 8. Sums, parameters and all the rest are float32."""
+    rounded to 8, and so gradients of the weights outside of the LSTM. Sums, parameters and all the rest are float32."""
     recipe: Recipe = "minimax"
     """Whose activations and initial weights: minimax (tanh heads, policy layer constant 0.01) or jaxued (ReLU heads,
     orthogonal)."""
