@@ -26,7 +26,6 @@ from minied.commands.shared import use_cores
 from minied.config import load_config
 from minied.evaluate import statistics
 from minied.run.evaluation import evaluate, suite_of
-from minied.spread import spread_of
 from minied.train.config import TrainConfig
 from minied.train.program import Program
 
@@ -114,8 +113,7 @@ def _train(config: TrainConfig, student: Any) -> dict[str, Any]:
     while not program.is_finished(state):
         state, _ = program.advance(state, program.counters(state)["iterations"] + 1000)
     row = evaluate(program, state, suite_of(config, config.env.level_space), config.attempts, program.counters(state))
-    spread = spread_of(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches)
-    told = f"{spread.axis}, {spread.number} devices"
+    told = f"{program.spread.axis}, {program.spread.number} devices"
     return {"looks": looks, "counts": counts, "held_out": float(np.mean(row["solve_rate"])), "spread": told}
 
 

@@ -10,6 +10,7 @@ pictures/           see `minied.run.pictures`
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import importlib.metadata
 import json
@@ -158,7 +159,9 @@ def default_path(preset: str, config: TrainConfig) -> Path:
 def _describe(config: TrainConfig, preset: str) -> dict[str, Any]:
     import jax
 
-    device = jax.devices()[0]
+    from minied.train.setting import spread_for
+
+    device, spread = jax.devices()[0], spread_for(config)
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": secrets.token_hex(8),
@@ -169,6 +172,7 @@ def _describe(config: TrainConfig, preset: str) -> dict[str, Any]:
         "git_sha": _git_sha(),
         "platform": platform.platform(),
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "spread": dataclasses.asdict(spread),
         "command": sys.argv[1:],
     }
 

@@ -22,6 +22,7 @@ from minied.run.folder import RunFolder, create, refuse_existing
 from minied.run.metrics import JsonlSink, Sinks, WandbMode, WandbSink, counters_row, member_mean, metrics_row
 from minied.run.stopping import StopFlag
 from minied.train.config import FREE_WHEN_RESUMING, TrainConfig
+from minied.train.setting import spread_for
 
 AGENT = "agent.gif"  # the last picture that a finished run draws
 
@@ -132,7 +133,12 @@ def _restore(program: Any, folder: RunFolder, checkpoints: Checkpoints) -> tuple
         return None, ["no checkpoint was saved yet: starting from the beginning"]
     restored = checkpoints.restore(jax.eval_shape(program.init))
     folder.cut_rows(restored.row_counts)
-    return restored.state, [f"{line}; going on from iteration {restored.step}" for line in restored.skipped]
+    warnings = [f"{line}; going on from iteration {restored.step}" for line in restored.skipped]
+    before, now = folder.description().get("spread"), dataclasses.asdict(spread_for(program.config))
+    if before not in (None, now):
+        told = " and now over ".join(f"{each['number']} devices ({each['axis']})" for each in (before, now))
+        warnings.append(f"the run was spread over {told}: what follows differs from the unbroken run by rounding")
+    return restored.state, warnings
 
 
 class _Session:

@@ -42,7 +42,7 @@ class TrainConfig:
     seed: int = 0
     """Seed of the first member; member i has seed + i."""
     num_seeds: int = 1
-    """S, members that train side by side in one program."""
+    """S, members of one program, each a run with a seed of its own."""
     schedule_seed: int = 0
     """Seed of what all members share: when to replay and when to take new levels."""
     updates: int = 30_000

@@ -1,4 +1,4 @@
-"""The compiled chunk: iterations until a given count, for all members at once, with metrics reduced inside.
+"""The compiled chunk: iterations until a given count, for all members, with metrics reduced inside.
 
 Nothing leaves the device between the iterations of a chunk: no callback, no row of metrics. The number of iterations is
 an argument, so one compiled program serves every chunk, and a resumed run goes through the very instructions of one that

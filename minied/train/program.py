@@ -48,6 +48,11 @@ class Program:
         self.student = self._setting.student
         self._play = jax.jit(self._play_one_step, static_argnums=0)
 
+    @property
+    def spread(self) -> Spread:
+        """Over which devices the run is spread."""
+        return self._setting.spread
+
     def check(self) -> None:
         """Trace the program without running or compiling it.
 

@@ -53,6 +53,11 @@ class Setting(struct.PyTreeNode):
             student=ActorCritic.of(config.env, config.network) if student is None else student,
             num_levels=config.num_envs,
             num_steps=config.num_steps,
-            spread=spread_of(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches),
+            spread=spread_for(config),
             correlations=config.log_score_correlations,
         )
+
+
+def spread_for(config: TrainConfig) -> Spread:
+    """Return over which devices of this process a run of ``config`` is spread, see `spread_of`."""
+    return spread_of(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches)

@@ -499,3 +499,17 @@ def test_rollouts_too_short_for_an_episode_are_told(minied, config_file):
     options = ("--run-dir", "run", "--no-pictures", "--updates", "2")
     _, _, err = minied("train", config_file, *options, "--num-steps", "2")
     assert "num_steps is 2, less than the world's max_steps = 5" in err
+
+
+def test_a_run_that_goes_on_over_other_devices_says_so(minied, unbroken, tmp_path):
+    """The figures of its config stay those it began with; only rounding is another, and a person shall know why."""
+    path = tmp_path / "unbroken" / "config.json"
+    description = json.loads(path.read_text())
+    assert set(description["spread"]) == {"axis", "number"}
+    code, out, err = minied("resume", "unbroken", "--no-pictures")
+    assert code == 0
+    assert "was spread over" not in out + err
+    path.write_text(json.dumps(description | {"spread": {"axis": "environments", "number": 16}}))
+    code, out, err = minied("resume", "unbroken", "--no-pictures")
+    assert code == 0
+    assert "spread over 16 devices (environments) and now over" in " ".join((out + err).split())

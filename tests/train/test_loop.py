@@ -158,14 +158,15 @@ def played_with(config, pieces=(20,)):
     ids=["robust_plr", "domain_randomization"],
 )
 def test_member_equals_the_solo_run_of_its_seed(teacher, network):
-    # Not bit for bit: a batched matrix product sums in another order. Seen here: at most 3e-7 after 20 iterations.
+    # On CPU, where members run one after the other, bit for bit; elsewhere a batched product sums in another order.
     together, rows = played_with(config_of(teacher, num_seeds=3, seed=5, network=network), (1, 20))
     for member in range(3):
         solo, solo_rows = played_with(config_of(teacher, seed=5 + member, network=network), (1, 20))
         mine = jax.tree.map(lambda leaf, member=member: leaf[member], together.members)
         theirs = jax.tree.map(lambda leaf: leaf[0], solo.members)
+        exact = jax.default_backend() == "cpu"
         for a, b in zip(raw(mine), raw(theirs), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(a, b, rtol=0 if exact else 1e-5, atol=0 if exact else 1e-5)
         assert equal(together.schedule, solo.schedule)
         for row, solo_row in zip(rows, solo_rows, strict=True):
             for name, value in row.items():

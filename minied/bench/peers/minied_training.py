@@ -57,7 +57,6 @@ def build(options: argparse.Namespace) -> Any:
     import jax
 
     from minied.registry import name_of
-    from minied.spread import spread_of
     from minied.train.program import Program
 
     student = load_student_class(options.student).of(config.env, config.network) if options.student else None
@@ -65,7 +64,6 @@ def build(options: argparse.Namespace) -> Any:
     state = program.init()
     leaves = jax.tree.leaves(state.members.student.parameters)
     smallest = min(range(len(leaves)), key=lambda index: leaves[index].size)
-    spread = spread_of(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches)
     before = program.counters(state)
     iterations = 1  # of the first call; every later one has as many as was asked for
 
@@ -94,8 +92,8 @@ def build(options: argparse.Namespace) -> Any:
         "num_envs": config.num_envs,
         "num_steps": config.num_steps,
         "num_seeds": config.num_seeds,
-        "devices": spread.number,
-        "divided": spread.axis,
+        "devices": program.spread.number,
+        "divided": program.spread.axis,
         "precision": config.network.precision,
     }
     return Workload(call, count, facts)
