@@ -19,6 +19,7 @@ are compared are timed in turn, and the ratios are of steps learnt from, in the 
     python benchmarks/training_speed.py --teachers domain_randomization --against plain --rounds 10
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from minied.bench.scripts import main, measure_groups, script_parser
 from minied.errors import UserError
 from minied.run.console import Reporter
 
-PLAIN = f"{Path(__file__).with_name('plain_student.py')}:PlainStudent"
+PLAIN = f"{os.path.relpath(Path(__file__).with_name('plain_student.py'))}:PlainStudent"  # as told in what is printed
 AGAINST = ("plain", "minimax")
 
 

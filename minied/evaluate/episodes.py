@@ -23,7 +23,8 @@ ROWS_AT_ONCE = 2048
 """Places. On CPU more are no faster; a suite of fewer rows is played all at once."""
 
 _PLACES_MULTIPLE = 8
-"""So that places can be divided among devices, and draws do not depend on whether they are."""
+"""So that places can be divided among devices, and draws do not depend on whether they are. Among as many devices as do not
+divide them (3, 5, 6, 7) they are not: each plays all."""
 
 _PIECE = 32
 """Steps between two looks at which episodes are over. Levels of a suite differ in length by orders of magnitude, and a

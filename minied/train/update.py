@@ -164,7 +164,11 @@ def _learn(
 
 
 def _starts_from_activations(setting: Setting) -> bool:
-    """Return whether the learner's first pass is that of the rollout: over the same rows in the same order."""
+    """Return whether the learner's first pass is that of the rollout: over the same rows in the same order.
+
+    They are recorded whether the plan will learn or not: 5 KB a row and step with 256 units, 42 MB at the standard workload,
+    for nothing where nothing is learnt.
+    """
     return setting.ppo.num_minibatches == 1 and isinstance(setting.student, RecordingStudent)
 
 
