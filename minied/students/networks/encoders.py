@@ -11,8 +11,8 @@ from minied.students.networks.affine import NATIVE, Affine, Precision, on_last_a
 from minied.students.networks.config import NetworkConfig
 
 LARGEST_PRODUCT = 49
-"""Cells of the largest image whose convolution is one matrix product: 7×7, the largest view of the literature. Of the
-matrix nine entries a column are not zero, so that the waste grows with the image; at 5×5 an update is a tenth faster."""
+"""Cells of the largest image whose convolution is one matrix product: 7×7, the largest view of the literature. Nine cells
+count for an output and all are multiplied, so that the waste grows with the image; at 5×5 an update is a tenth faster."""
 
 
 class Encoder(nn.Module):
