@@ -26,6 +26,7 @@ from minied.bench import cases, machine
 from minied.bench.measure import measure
 from minied.bench.scripts import main, script_parser, surviving
 from minied.commands.shared import LOOP_CAPTURE
+from minied.errors import UserError
 from minied.run.console import Reporter
 
 FLOP_A_STEP = 13.93e6
@@ -41,8 +42,15 @@ def script(reporter: Reporter) -> dict[str, Any]:
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 1024, 8192], help="environments")
     parser.add_argument("--precisions", nargs="+", default=["tf32", "bfloat16"], help="of --network.precision")
     parser.add_argument("--members", type=int, default=32, help="of 32 environments each; 0: leave them out")
+    parser.add_argument(
+        "--without-gpu", action="store_true", help="run on what there is; its figures say nothing of a GPU"
+    )
     arguments = parser.parse_args()
-    platform = machine.accelerator()[0]
+    platform, kind, _ = machine.accelerator()
+    if platform != "gpu" and not arguments.without_gpu:
+        raise UserError(
+            f"jax computes on {platform} ({kind}) here; allowed: a GPU, or --without-gpu to see that it runs"
+        )
     rows: list[dict[str, Any]] = []
     failed: list[str] = []
     for case in _cases(arguments):
