@@ -15,6 +15,7 @@ Prints one JSON object.
 
 import argparse
 import json
+import sys
 from typing import Any
 
 import jax
@@ -53,7 +54,10 @@ def main() -> None:
     here = machine.describe()
     options = [*NETWORK, "--env-steps", str(arguments.env_steps), *options]
     # One run after the other: several members would each have a device of their own, and the environments none.
-    runs = [_both(arguments.preset, [*options, "--seed", str(seed)]) for seed in range(arguments.seeds)]
+    runs = []
+    for seed in range(arguments.seeds):
+        print(f"seed {seed + 1} of {arguments.seeds}", file=sys.stderr, flush=True)
+        runs.append(_both(arguments.preset, [*options, "--seed", str(seed)]))
     ends = np.array([[run["held_out"] for run in both] for both in runs])  # [seeds, 2]
     difference = ends[:, 0] - ends[:, 1]
     interval = statistics.stratified_bootstrap(

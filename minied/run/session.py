@@ -136,8 +136,11 @@ def _restore(program: Any, folder: RunFolder, checkpoints: Checkpoints) -> tuple
     warnings = [f"{line}; going on from iteration {restored.step}" for line in restored.skipped]
     before, now = folder.description().get("spread"), dataclasses.asdict(spread_for(program.config))
     if before not in (None, now):
-        told = " and now over ".join(f"{each['number']} devices ({each['axis']})" for each in (before, now))
-        warnings.append(f"the run was spread over {told}: what follows differs from the unbroken run by rounding")
+        told = [
+            f"{each['number']} devices ({each['axis']})" if each["number"] > 1 else "one device"
+            for each in (before, now)
+        ]
+        warnings.append(f"this run was on {told[0]} and goes on on {told[1]}: what follows differs by rounding")
     return restored.state, warnings
 
 

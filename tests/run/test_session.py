@@ -508,8 +508,8 @@ def test_a_run_that_goes_on_over_other_devices_says_so(minied, unbroken, tmp_pat
     assert set(description["spread"]) == {"axis", "number"}
     code, out, err = minied("resume", "unbroken", "--no-pictures")
     assert code == 0
-    assert "was spread over" not in out + err
+    assert "goes on on" not in out + err
     path.write_text(json.dumps(description | {"spread": {"axis": "environments", "number": 16}}))
     code, out, err = minied("resume", "unbroken", "--no-pictures")
     assert code == 0
-    assert "spread over 16 devices (environments) and now over" in " ".join((out + err).split())
+    assert "this run was on 16 devices (environments) and goes on on" in " ".join((out + err).split())
