@@ -347,11 +347,20 @@ def test_means_and_highest_values_are_of_both_devices():
     np.testing.assert_array_equal(on_two(lambda x: TWO.highest(-mine(x)), leaf, out=jax.P()), -3.0)
 
 
+@pytest.mark.parametrize("axis", ["members", "environments"])
 @pytest.mark.parametrize("flags", [(False, False), (True, False), (False, True)])
-def test_any_is_of_all_devices(flags):
-    spread = Spread("members", 2)
-    found = spread.run(lambda x: spread.any(x[0]), (jnp.asarray(flags),), (spread.of_members,), jax.P())
-    assert bool(found) == any(flags)
+def test_any_is_of_all_devices(flags, axis):
+    """Of all, and on all: a device that went on alone would wait for the other for ever."""
+    spread = Spread(axis, 2)
+    ask = lambda x: spread.any(x[0])[None]  # noqa: E731
+    found = spread.run(ask, (jnp.asarray(flags),), (jax.P(axis),), jax.P(axis))
+    assert found.tolist() == [any(flags)] * 2
+
+
+@pytest.mark.parametrize("values", [(float("nan"), 1.0), (1.0, float("nan"))])
+def test_what_is_no_number_on_one_device_is_not_lost_in_the_highest(values):
+    found = on_two(lambda x: TWO.highest(TWO.part(x).sum()), jnp.asarray(values), out=jax.P())
+    assert float(found) == float("inf")
 
 
 @pytest.mark.parametrize("spread", [ALONE, Spread("members", 2)], ids=["alone", "members"])
@@ -364,7 +373,6 @@ def test_what_is_not_divided_is_left_as_it_is(spread):
     assert spread.shares(5) == 1
     flag = jnp.bool_(True)
     assert ALONE.any(flag) is flag
-    assert TWO.any(flag) is flag
 
 
 def test_shares_are_refused_where_they_are_not_equal():
@@ -438,7 +446,7 @@ def test_more_devices_than_there_are_are_refused_in_one_line():
     ):
         with pytest.raises(UserError) as error:
             call()
-        assert_one_line(error, f"num_devices is {available + 1}", f"at most {available}", "jax_num_cpu_devices")
+        assert_one_line(error, f"num_devices is {available + 1}", f"at most {available}", "JAX_NUM_CPU_DEVICES=N")
     with pytest.raises(UserError) as error:
         config_of(num_devices=-1)
     assert_one_line(error, "num_devices is -1", "at least 0")
