@@ -109,14 +109,9 @@ def collect(
 
     def step(state: RolloutState, randomness: tuple[jax.Array, jax.Array]) -> tuple[RolloutState, Rollout]:
         uniform, keys = randomness
-        rows, resets, shape = _rows(state.observations, state.resets)
-        if keep_activations_of:
-            assert isinstance(student, RecordingStudent)
-            carry, logits, values, activations = student.record(parameters, state.carry, rows, resets)
-            activations = jax.tree.map(lambda leaf: leaf[0, :keep_activations_of], activations)
-        else:
-            (carry, logits, values), activations = student.apply(parameters, state.carry, rows, resets), ()
-        logits, values = logits[0].reshape(*shape, -1), values[0].reshape(*shape, -1)
+        carry, logits, values, activations = _act_and_record(
+            student, parameters, state.carry, state.observations, state.resets, keep_activations_of
+        )
         actions = distributions.sample(uniform, logits)
         after, env_states, rewards, terminated, truncated, _ = jax.vmap(env.step)(
             keys[:, 0], state.env_states, actions, levels
@@ -160,9 +155,21 @@ def act(
     student: Student, parameters: Parameters, carry: Any, observations: Any, resets: jax.Array
 ) -> tuple[Any, jax.Array, jax.Array]:
     """Return ``(carry, logits f32[B, N, A], values f32[B, N, K])`` for one step's observations ``[B, N, ...]``."""
+    return _act_and_record(student, parameters, carry, observations, resets, 0)[:3]
+
+
+def _act_and_record(
+    student: Student, parameters: Parameters, carry: Any, observations: Any, resets: jax.Array, num_rows: int
+) -> tuple[Any, jax.Array, jax.Array, Any]:
+    """Return what `act` does, and the activations of the first ``num_rows`` rows, ``()`` for none."""
     rows, resets, shape = _rows(observations, resets)
-    carry, logits, values = student.apply(parameters, carry, rows, resets)
-    return carry, logits[0].reshape(*shape, -1), values[0].reshape(*shape, -1)
+    if num_rows:
+        assert isinstance(student, RecordingStudent)
+        carry, logits, values, activations = student.record(parameters, carry, rows, resets)
+        activations = jax.tree.map(lambda leaf: leaf[0, :num_rows], activations)
+    else:
+        (carry, logits, values), activations = student.apply(parameters, carry, rows, resets), ()
+    return carry, logits[0].reshape(*shape, -1), values[0].reshape(*shape, -1), activations
 
 
 def policies(student: Student, parameters: Parameters, carry: Any, observations: Any, resets: jax.Array) -> jax.Array:

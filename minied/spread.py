@@ -124,7 +124,7 @@ class Spread:
     def any(self, value: jax.Array) -> jax.Array:
         """Return whether ``value``, ``bool[]``, holds on any device.
 
-        A loop goes on by this alone: devices that disagreed would wait for each other for ever.
+        What a loop goes on by must be asked so: devices that disagreed would wait for each other for ever.
         """
         return value if self.axis == "none" else jax.lax.pmax(value.astype(jnp.int32), self.axis) > 0
 

@@ -78,14 +78,13 @@ def _groups(quick: bool, peers: Sequence[str]) -> list[list[Any]]:
     groups = []
     for teacher in ("domain_randomization", "robust_plr") if quick else cases.TEACHERS:
         iterations = 4 if quick else 8
-        if "minimax" not in peers:
-            groups.append([cases.training(teacher, iterations=iterations)])
-            continue
-        # Whether to learn in an iteration is chance where it depends on replaying, and two libraries draw differently: they
-        # are compared on replays only, which are the same work in every round.
-        updates = "replay" if teacher in cases.LEARN_FROM_REPLAYS else "mixed"
+        # Whether to learn in an iteration is chance where it depends on replaying: a short measurement may see no learning
+        # at all, and two libraries draw differently. Replays only are the same work in every round.
+        by_chance = teacher in cases.LEARN_FROM_REPLAYS and (quick or "minimax" in peers)
+        updates = "replay" if by_chance else "mixed"
         theirs = [cases.minimax_training(teacher, metrics, updates=updates) for metrics in ("on", "off")]
-        groups.append([cases.training(teacher, iterations=iterations, updates=updates), *theirs])
+        mine = cases.training(teacher, iterations=iterations, updates=updates)
+        groups.append([mine, *(theirs if "minimax" in peers else [])])
     for num_envs in NUM_ENVS[:2] if quick else NUM_ENVS:
         for restart in ("same", "fresh"):
             mazes = [cases.world(peer, num_envs, restart) for peer in ("jaxued", "minimax") if peer in peers]

@@ -37,8 +37,10 @@ def capture_loops() -> None:
     os.environ["XLA_FLAGS"] = f"{before or ''} {LOOP_CAPTURE}".strip()
     if (backend := jax.default_backend()) == "gpu":
         return
-    del os.environ["XLA_FLAGS"]
-    os.environ |= {} if before is None else {"XLA_FLAGS": before}
+    if before is None:
+        del os.environ["XLA_FLAGS"]
+    else:
+        os.environ["XLA_FLAGS"] = before
     raise UserError(f"--loop-capture is for GPUs, and JAX computes on {backend} here; allowed: --no-loop-capture")
 
 

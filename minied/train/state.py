@@ -33,6 +33,7 @@ class RunState(struct.PyTreeNode):
 
 def specs_of(spread: Spread) -> RunState:
     """Return which part of each field of a `RunState` a device holds."""
+    # The form of a `RunState` with specs for leaves, as `shard_map` takes them.
     return RunState(schedule=jax.P(), members=spread.of_members)  # type: ignore[arg-type]
 
 

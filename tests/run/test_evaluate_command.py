@@ -251,3 +251,18 @@ def test_without_a_finite_set_of_training_levels_there_is_no_gap(minied, run, mo
     row = json.loads((run / "evaluation" / "ends-20.json").read_text())["evaluation"]
     assert not {"train_solve_rate", "generalization_gap"} & set(row)
     assert "training levels" not in out
+
+
+def test_a_run_over_devices_that_are_not_here_can_be_evaluated(minied, config_file, tmp_path, monkeypatch):
+    """Its number of devices is no part of what an evaluation computes, and `minied eval` has no option for it."""
+    arguments = ("--run-dir", "run", "--num-seeds", "2", "--num-devices", "2")
+    assert minied("train", config_file, *arguments, *BRIEFLY)[0] == 0
+    asked, begin = [], run_world.Program.__init__
+
+    def note(program, config):
+        asked.append(config.num_devices)
+        begin(program, config)
+
+    monkeypatch.setattr(run_world.Program, "__init__", note)
+    assert minied("eval", "run", "--suite", "ends")[0] == 0
+    assert asked == [0]

@@ -1,4 +1,4 @@
-"""A run over two devices is the run of one: environments to rounding, members and evaluations bit for bit.
+"""A run over two devices is the run of one: environments to rounding, members bit for bit, evaluations from the same draws.
 
 The process of the tests has two CPU devices (`conftest`). Letters: ``S`` members, ``B`` levels, ``T`` steps, ``N``
 iterations, ``D`` devices.
@@ -7,15 +7,13 @@ iterations, ``D`` devices.
 import contextlib
 import dataclasses
 import functools
-import os
-import subprocess
-import sys
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from spread_runs import SMALL, TWO, WITH_MEMORY, N, T, config_of
 from tiny_runs import TEACHERS, copy, equal, raw
 from tiny_runs import config_of as tiny_config_of
 from toy_worlds import Corridor, CorridorLevel, EditableCorridor, Lottery, Meeting
@@ -26,24 +24,18 @@ from minied.evaluate.episodes import evaluate_levels
 from minied.levels.space import Suite
 from minied.run.checkpoint import Checkpoints
 from minied.spaces import Discrete
-from minied.spread import ALONE, LEAST_ROWS, Spread, best_spread, spread_of
+from minied.spread import ALONE, Spread
 from minied.students import ppo
 from minied.students.base import Earlier
 from minied.students.networks.actor_critic import ActorCritic
-from minied.students.networks.config import NetworkConfig
 from minied.students.ppo import Batch, PPOConfig
 from minied.teachers.accel import ParallelAccel
 from minied.teachers.base import NEW, Plan, propose_new
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.teachers.prioritized_level_replay import RobustPrioritizedLevelReplay
 from minied.teachers.sampling_for_learnability import SamplingForLearnability
-from minied.train.config import TrainConfig
 from minied.train.program import Program
 
-B, T, N = 4, 12, 4
-TWO = Spread("environments", 2)
-WITH_MEMORY = NetworkConfig(memory="lstm", memory_size=5, head_size=4, embedding_size=2)
-SMALL = NetworkConfig(memory="none", memory_size=4, head_size=4, embedding_size=2)
 ROUNDING: dict[str, Any] = {
     "rtol": 1e-4,
     "atol": 2e-5,
@@ -57,21 +49,6 @@ def close(a, b, **tolerance):
             np.testing.assert_allclose(x, y, **(ROUNDING | tolerance))
         else:  # levels, slots, counts, keys: exactly
             np.testing.assert_array_equal(x, y)
-
-
-def config_of(teacher=None, num_devices=1, **options):
-    defaults = {
-        "env": EditableCorridor(length=5, max_steps=6),
-        "teacher": teacher or DomainRandomization(),
-        "network": SMALL,
-        # A large ε: where a gradient is next to nothing, its rounding shall not be divided by itself.
-        "ppo": PPOConfig(learning_rate=0.01, num_epochs=2, adam_epsilon=1e-3),
-        "num_envs": B,
-        "num_steps": T,
-        "updates": 100,
-        "num_devices": num_devices,
-    }
-    return TrainConfig(**defaults | options)
 
 
 # -- environments ------------------------------------------------------------------------------------------------------
@@ -317,150 +294,6 @@ def test_an_update_on_two_devices_is_that_on_one(num_minibatches, num_agents, wi
     assert metrics["first_ratio_error"] > 0.1  # of a batch whose log-probabilities are others
 
 
-# -- parts and wholes --------------------------------------------------------------------------------------------------
-
-
-def on_two(function, *arguments, out=None):
-    return TWO.run(
-        function, arguments, tuple(jax.P() for _ in arguments), jax.P("environments") if out is None else out
-    )
-
-
-def test_parts_are_equal_parts_of_each_group_and_come_together_again():
-    # Two groups of 4: device 0 holds the first two of each, device 1 the others.
-    leaf = jnp.arange(8, dtype=jnp.int32)
-    np.testing.assert_array_equal(on_two(lambda x: TWO.part(x, 2), leaf), [0, 1, 4, 5, 2, 3, 6, 7])
-    np.testing.assert_array_equal(on_two(lambda x: TWO.part(x), leaf), leaf)
-    wide = jnp.arange(24, dtype=jnp.int32).reshape(3, 8)
-    for groups in (1, 2, 4):
-        again = on_two(lambda x, g=groups: TWO.whole(TWO.part(x, g, axis=1), g, axis=1), wide, out=jax.P())
-        np.testing.assert_array_equal(again, wide)
-        again = on_two(lambda x, g=groups: TWO.whole(TWO.part(x, g), g), wide.T, out=jax.P())
-        np.testing.assert_array_equal(again, wide.T)
-
-
-def test_means_and_highest_values_are_of_both_devices():
-    mine = lambda x: TWO.part(x).sum()  # noqa: E731, of (1, 2, 3, 6): 3 and 9
-    leaf = jnp.asarray([1.0, 2.0, 3.0, 6.0])
-    np.testing.assert_array_equal(on_two(lambda x: TWO.mean(mine(x)), leaf, out=jax.P()), 6.0)
-    np.testing.assert_array_equal(on_two(lambda x: TWO.highest(mine(x)), leaf, out=jax.P()), 9.0)
-    np.testing.assert_array_equal(on_two(lambda x: TWO.highest(-mine(x)), leaf, out=jax.P()), -3.0)
-
-
-@pytest.mark.parametrize("axis", ["members", "environments"])
-@pytest.mark.parametrize("flags", [(False, False), (True, False), (False, True)])
-def test_any_is_of_all_devices(flags, axis):
-    """Of all, and on all: a device that went on alone would wait for the other for ever."""
-    spread = Spread(axis, 2)
-    ask = lambda x: spread.any(x[0])[None]  # noqa: E731
-    found = spread.run(ask, (jnp.asarray(flags),), (jax.P(axis),), jax.P(axis))
-    assert found.tolist() == [any(flags)] * 2
-
-
-@pytest.mark.parametrize("values", [(float("nan"), 1.0), (1.0, float("nan"))])
-def test_what_is_no_number_on_one_device_is_not_lost_in_the_highest(values):
-    found = on_two(lambda x: TWO.highest(TWO.part(x).sum()), jnp.asarray(values), out=jax.P())
-    assert float(found) == float("inf")
-
-
-@pytest.mark.parametrize("spread", [ALONE, Spread("members", 2)], ids=["alone", "members"])
-def test_what_is_not_divided_is_left_as_it_is(spread):
-    leaf = jnp.arange(5)
-    assert spread.part(leaf, 2) is leaf
-    assert spread.whole(leaf) is leaf
-    assert spread.mean(leaf) is leaf
-    assert spread.highest(leaf) is leaf
-    assert spread.shares(5) == 1
-    flag = jnp.bool_(True)
-    assert ALONE.any(flag) is flag
-
-
-def test_shares_are_refused_where_they_are_not_equal():
-    assert TWO.shares(6) == 2
-    with pytest.raises(ValueError, match="5 environments cannot be divided among 2 devices"):
-        TWO.shares(5)
-
-
-# -- which spread ------------------------------------------------------------------------------------------------------
-
-ENOUGH = 4 * LEAST_ROWS
-
-
-@pytest.mark.parametrize(
-    ("available", "num_devices", "num_members", "num_envs", "num_minibatches", "expected"),
-    [
-        # asked for: members if they divide, else the environments of a minibatch, however few
-        (4, 1, 4, ENOUGH, 1, ALONE),
-        (4, 2, 4, ENOUGH, 1, Spread("members", 2)),
-        (4, 4, 4, 3, 1, Spread("members", 4)),
-        (4, 2, 1, 2, 1, Spread("environments", 2)),
-        (4, 4, 2, 8, 2, Spread("environments", 4)),
-        (4, 2, 3, 6, 3, Spread("environments", 2)),
-        # more than there are cores: what is asked for is given here, and refused by `spread_of` if devices lack
-        (1, 2, 1, 8, 1, Spread("environments", 2)),
-        # left to us: as many as divide the work
-        (1, 0, 8, ENOUGH, 1, ALONE),
-        (4, 0, 8, ENOUGH, 1, Spread("members", 4)),
-        (4, 0, 2, ENOUGH, 1, Spread("environments", 4)),
-        (4, 0, 3, 9, 1, Spread("members", 3)),
-        (4, 0, 6, 1, 1, Spread("members", 3)),
-        (4, 0, 1, ENOUGH, 1, Spread("environments", 4)),
-        # eight rows a device at least, unless they are members
-        (4, 0, 1, ENOUGH - 1, 1, Spread("environments", 3) if (ENOUGH - 1) % 3 == 0 else ALONE),
-        (4, 0, 1, ENOUGH - 2, 1, Spread("environments", 3) if (ENOUGH - 2) % 3 == 0 else Spread("environments", 2)),
-        (4, 0, 1, 2 * LEAST_ROWS, 1, Spread("environments", 2)),
-        (4, 0, 1, 2 * LEAST_ROWS - 2, 1, ALONE),
-        # minibatches are what is divided
-        (4, 0, 1, ENOUGH, ENOUGH // 2, Spread("environments", 2)),
-        (4, 0, 1, ENOUGH, ENOUGH, ALONE),
-        # nothing divides
-        (2, 0, 1, 33, 1, ALONE),
-    ],
-)
-def test_choice_of_the_spread(available, num_devices, num_members, num_envs, num_minibatches, expected):
-    assert best_spread(available, num_devices, num_members, num_envs, num_minibatches) == expected
-
-
-def assert_one_line(error, *words):
-    message = str(error.value)
-    assert "\n" not in message
-    for word in (*words, "allowed"):
-        assert word in message, message
-
-
-def test_devices_that_divide_nothing_are_refused_in_one_line():
-    for function in (best_spread, lambda _, *numbers: spread_of(*numbers)):
-        with pytest.raises(UserError) as error:
-            function(2, 2, 3, 10, 2)
-        assert_one_line(error, "num_devices is 2", "num_seeds = 3", " 5", "divisor")
-    with pytest.raises(UserError) as error:
-        Program(config_of(num_devices=2, num_envs=5))
-    assert_one_line(error, "num_devices is 2", "num_seeds = 1", " 5")
-
-
-def test_more_devices_than_there_are_are_refused_in_one_line():
-    available = len(jax.devices())
-    for call in (
-        lambda: spread_of(available + 1, 1, 12, 1),
-        lambda: Program(config_of(num_devices=available + 1, num_envs=12)),
-    ):
-        with pytest.raises(UserError) as error:
-            call()
-        assert_one_line(error, f"num_devices is {available + 1}", f"at most {available}", "JAX_NUM_CPU_DEVICES=N")
-    with pytest.raises(UserError) as error:
-        config_of(num_devices=-1)
-    assert_one_line(error, "num_devices is -1", "at least 0")
-
-
-def test_a_run_takes_the_devices_of_its_process_where_they_serve_it():
-    assert jax.default_backend() == "cpu"
-    assert len(jax.devices()) == 2, "see conftest"
-    assert spread_of(0, 1, 2 * LEAST_ROWS, 1) == TWO
-    assert spread_of(0, 1, 2 * LEAST_ROWS - 2, 1) == ALONE
-    assert spread_of(0, 2, 1, 1) == Spread("members", 2)
-    assert Program(config_of(num_devices=0, num_envs=2 * LEAST_ROWS))._setting.spread == TWO
-
-
 # -- checkpoints, and what is compiled ---------------------------------------------------------------------------------
 
 
@@ -555,66 +388,3 @@ def test_members_go_on_on_another_number_of_devices_bit_for_bit(tmp_path):
 def test_a_state_may_be_handed_from_one_number_of_devices_to_another_as_it_is():
     (one, _, state, _), (two, _, spread_state, _) = (played("robust PLR", number) for number in (1, 2))
     close(two.advance(copy(state), N + 1)[0], one.advance(copy(spread_state), N + 1)[0])
-
-
-# -- how a command sets its process up ---------------------------------------------------------------------------------
-
-SCRIPT = """
-import os
-import types
-from minied.commands import shared
-import jax
-
-def decided(cores, maximum="max 100000"):
-    "What is decided before anything is computed: a number of devices."
-    if hasattr(os, "sched_getaffinity"):
-        os.sched_getaffinity = lambda process: set(range(cores))
-    else:
-        os.cpu_count = lambda: cores
-    shared.Path = lambda place: types.SimpleNamespace(read_text=lambda: maximum)
-    jax.config.update("jax_num_cpu_devices", -1)
-    shared.use_cores()
-    return jax.config.jax_num_cpu_devices
-
-if os.environ["CASE"] == "decides":
-    print(
-        decided(3),  # one a core
-        decided(1),
-        decided(64, "250000 100000"),  # a container's quota of 2.5 cores
-        decided(2, "800000 100000"),  # a quota above what the process may use
-        decided(4, "10000 100000"),  # at least one
-    )
-    jax.config.update("jax_num_cpu_devices", 3)  # by the user's own program
-elif os.environ["CASE"] == "too late":
-    jax.devices()
-shared.usable_cores = lambda: 2
-shared.use_cores()  # no error, even where it is too late
-print(len(jax.devices()))
-shared.use_cores()
-print(len(jax.devices()))
-"""
-CASES = {
-    # whose number of devices counts: the environment, and what is printed
-    "decides": ({}, "3 1 3 2 1 3 3"),
-    "XLA's own flag": ({"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}, "3 3"),
-    "JAX's variable": ({"JAX_NUM_CPU_DEVICES": "3"}, "3 3"),
-    "too late": ({}, "1 1"),
-    "in time": ({}, "2 2"),
-}
-
-
-def test_a_command_gives_its_process_a_device_a_core_unless_the_user_has_said_or_it_is_too_late():
-    clean = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
-    clean |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
-    processes = {
-        name: subprocess.Popen(
-            [sys.executable, "-c", SCRIPT],
-            env=clean | {"CASE": name} | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for name, (environment, _) in CASES.items()
-    }
-    printed = {name: " ".join(process.communicate()[0].split()) for name, process in processes.items()}
-    assert printed == {name: expected for name, (_, expected) in CASES.items()}

@@ -117,6 +117,7 @@ def build(options: argparse.Namespace) -> Any:
     configs = pathlib.Path(minimax.config.__file__).parent / "configs" / "maze"
     given = arguments_of(options, configs)
     runner = make_runner(given)
+    # A key of the old kind, as its own trainer makes it.
     state = runner.runner.reset(jax.random.PRNGKey(options.seed))
     leaves = jax.tree_util.tree_leaves(state[1].params)
     num_parameters = sum(leaf.size for leaf in leaves)
