@@ -5,6 +5,8 @@ steps is cut into its episodes. Steps after the last end belong to an unfinished
 without a finished episode has no statistic: its counts are 0, its means NaN, and it is not `valid`.
 """
 
+from typing import Literal
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -77,11 +79,12 @@ def summarise(ended: jax.Array, returns: jax.Array, lengths: jax.Array, solved: 
     )
 
 
-def finished_step_weights(ended: jax.Array) -> jax.Array:
+def finished_step_weights(ended: jax.Array, of: Literal["mean", "sum", "first"] = "mean") -> jax.Array:
     """Return ``f32[T]`` weights such that a weighted sum over steps is the mean over finished episodes of their means.
 
     A step of a finished episode of length ``n``, one of ``E``, weighs ``1 / (n E)``; steps of the unfinished tail weigh
-    0. The weights sum to 1, or to 0 if no episode finished.
+    0. The weights sum to 1, or to 0 if no episode finished. With ``of="sum"`` it is the mean of their sums (each step weighs
+    ``1 / E``), with ``"first"`` of their first steps (which weigh ``1 / E``, the others 0).
     """
     chex.assert_rank(ended, 1)
     steps = jnp.arange(ended.shape[0], dtype=jnp.int32)
@@ -89,7 +92,9 @@ def finished_step_weights(ended: jax.Array) -> jax.Array:
     end = jax.lax.cummin(jnp.where(ended, steps, unfinished), reverse=True)  # where step t's episode ends
     start = jnp.append(0, jax.lax.cummax(jnp.where(ended, steps + 1, 0))[:-1])  # and where it began
     finished = end < unfinished
-    length = jnp.where(finished, end - start + 1, 1).astype(jnp.float32)
+    if of == "first":
+        finished = finished & (steps == start)
+    length = jnp.where(finished & (of == "mean"), end - start + 1, 1).astype(jnp.float32)
     num_finished = jnp.maximum(jnp.sum(ended), 1).astype(jnp.float32)
     return jnp.where(finished, 1.0 / (length * num_finished), 0.0)
 

@@ -1,6 +1,7 @@
 """Config dataclasses whose numbers can be traced: the rule of one line that lets settings share a program.
 
-**A `float` field is a number that the compiled program takes as an argument; every other field shapes the program.**
+**A `float` field is a number that the compiled program takes as an argument; every other field shapes the program.** (A
+field that is itself such a config is both: its floats are arguments.)
 Changing a learning rate, a temperature or a coefficient therefore never compiles anew, and a batch of members with
 different floats is the same pytree with a leading axis. Integers, booleans and names decide shapes and branches and
 stay static, part of the key under which the compiled program is cached.
@@ -31,8 +32,9 @@ class Hyperparameters:
         jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, lambda aux, leaves: _rebuild(cls, aux, leaves))
 
     def __post_init__(self) -> None:
-        for name in _leaf_names(type(self)):
-            object.__setattr__(self, name, float(getattr(self, name)))
+        for name, hint in _numeric_fields(type(self)).items():
+            if hint is float:
+                object.__setattr__(self, name, float(getattr(self, name)))
         self.check()
 
     def check(self) -> None:
@@ -62,13 +64,22 @@ def require_choice(config: Any, name: str, choices: tuple[str, ...]) -> None:
         raise UserError(f"{name} is {value!r}; allowed: {', '.join(choices)}")
 
 
-def _leaf_names(cls: type) -> list[str]:
+def _numeric_fields(cls: type) -> dict[str, type]:
+    """Return the type of each field that is a number of the program, or a config with such numbers."""
     hints = get_type_hints(cls)
-    return [field.name for field in dataclasses.fields(cls) if hints[field.name] is float]
+    return {
+        field.name: hints[field.name]
+        for field in dataclasses.fields(cls)
+        if hints[field.name] is float or _is_config(hints[field.name])
+    }
+
+
+def _is_config(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Hyperparameters)
 
 
 def _flatten_with_keys(config: Any) -> tuple[list[tuple[Any, Any]], tuple[tuple[str, Any], ...]]:
-    names = _leaf_names(type(config))
+    names = _numeric_fields(type(config))
     leaves = [(jax.tree_util.GetAttrKey(name), getattr(config, name)) for name in names]
     static = tuple((f.name, getattr(config, f.name)) for f in dataclasses.fields(config) if f.name not in names)
     return leaves, static
@@ -76,6 +87,6 @@ def _flatten_with_keys(config: Any) -> tuple[list[tuple[Any, Any]], tuple[tuple[
 
 def _rebuild(cls: type, static: tuple[tuple[str, Any], ...], leaves: Any) -> Any:
     config = object.__new__(cls)
-    for name, value in (*static, *zip(_leaf_names(cls), leaves, strict=True)):
+    for name, value in (*static, *zip(_numeric_fields(cls), leaves, strict=True)):
         object.__setattr__(config, name, value)
     return config

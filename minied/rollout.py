@@ -35,6 +35,7 @@ class Rollout(struct.PyTreeNode):
     lengths: jax.Array  # i32[T, B], likewise
     log_policy: jax.Array = UNKEPT  # f32[T, B, N, A], log-probabilities of all actions; if asked for
     policy_ensemble: jax.Array = UNKEPT  # f32[T, B, N, P, A], likewise of every policy head; if asked for
+    info: Any = UNKEPT  # what the world tells of each step, [T, B, ...]; if asked for
     activations: Any = ()  # [T, M', ...] of the first M' rows; if asked for
 
     @property
@@ -96,7 +97,7 @@ def collect(
         num_steps: ``T``.
         bootstrap_truncated: also evaluate the observation at which a time-out cut an episode off (one more pass of the
             network a step); otherwise ``bootstrap_values`` are 0.
-        keep: which of ``log_policy`` and ``policy_ensemble`` to record, for scores that ask for them.
+        keep: which of ``log_policy``, ``policy_ensemble`` and ``info`` to record, for those that ask for them.
         keep_activations_of: of how many rows, from the first, to record the student's activations, where its learner
             starts; 0 if it is no `RecordingStudent`.
         part: takes from arrays ``[T, B, ...]`` of a batch of which only a part is played here what belongs to that part.
@@ -113,7 +114,7 @@ def collect(
             student, parameters, state.carry, state.observations, state.resets, keep_activations_of
         )
         actions = distributions.sample(uniform, logits)
-        after, env_states, rewards, terminated, truncated, _ = jax.vmap(env.step)(
+        after, env_states, rewards, terminated, truncated, info = jax.vmap(env.step)(
             keys[:, 0], state.env_states, actions, levels
         )
         ensemble = UNKEPT
@@ -139,6 +140,7 @@ def collect(
             lengths=running.length,
             log_policy=jax.nn.log_softmax(logits) if "log_policy" in keep else UNKEPT,
             policy_ensemble=ensemble,
+            info=info if "info" in keep else UNKEPT,
             activations=activations,
         )
         first = jax.vmap(env.reset)(keys[:, 1], levels)

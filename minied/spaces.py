@@ -91,6 +91,30 @@ class Coded:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mask:
+    """Which of ``n`` actions are allowed now, ``bool[n]``, at least one of them.
+
+    A part of an observation. It is no input of a network, whose policy gives the other actions no probability.
+    """
+
+    n: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n,)``."""
+        return (self.n,)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Return a mask that allows everything."""
+        return jnp.ones(self.n, bool)
+
+    def contains(self, value: Any) -> bool:
+        """Return whether ``value`` is a mask of this length that leaves something."""
+        value = np.asarray(value)
+        return value.shape == self.shape and value.dtype == bool and bool(value.any())
+
+
+@dataclasses.dataclass(frozen=True)
 class Dict:
     """Named parts; a value is a plain ``dict`` with the same keys. ``parts`` is ``((name, space), ...)``."""
 
@@ -113,4 +137,4 @@ class Dict:
         return all(space.contains(value[name]) for name, space in self.parts)
 
 
-Space = Discrete | Box | Coded | Dict
+Space = Discrete | Box | Coded | Mask | Dict

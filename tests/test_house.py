@@ -98,7 +98,8 @@ def test_the_parser_sees_what_is_imported():
 
 
 def test_worlds_import_the_contract_only():
-    allowed = (*ENV_SIDE, "minied.levels.space", "minied_envs")
+    building = ("minied.levels.designer", "minied.levels.parameters")
+    allowed = (*ENV_SIDE, "minied.levels.space", *building, "minied_envs")
     assert offenders(modules_of("minied_envs"), allowed) == set()
 
 
@@ -123,11 +124,15 @@ def test_scores_know_episodes_and_nothing_above():
 
 
 def test_teachers_know_levels_scores_and_the_contract():
-    teachers = [n for n in modules_of("minied.teachers") if "design" not in n and "paired" not in n]
-    allowed = (*EVERYWHERE, "minied.teachers", "minied.levels", "minied.scores", "minied.episodes")
+    designing = "minied.teachers.designing"  # the one that is itself a learner
+    teachers = [n for n in modules_of("minied.teachers") if n != designing]
+    allowed = (*EVERYWHERE, "minied.teachers", "minied.levels", "minied.scores", "minied.episodes", "minied.spread")
     assert offenders(teachers, allowed) == set()
-    designers = [n for n in modules_of("minied.teachers") if n not in teachers]
-    assert offenders(designers, (*allowed, "minied.students", "minied.rollout")) == set()
+    assert offenders([designing], (*allowed, "minied.students", "minied.rollout", "minied.experience")) == set()
+
+
+def test_experience_knows_rollouts_and_learners_only():
+    assert offenders(["minied.experience"], ("minied.rollout", "minied.students")) == set()
 
 
 def test_rollout_and_episodes_know_no_level_teacher_or_score():

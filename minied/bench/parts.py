@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from minied import registry
 from minied import rollout as rollouts
+from minied.experience import advantages_of, batch_of
 from minied.rollout import Rollout, RolloutState
 from minied.scores.base import score_levels
 from minied.students import ppo
@@ -29,7 +30,7 @@ from minied.train.config import TrainConfig
 from minied.train.loop import iterate_members
 from minied.train.program import Program
 from minied.train.setting import Setting
-from minied.train.signals import KEPT_BY_ROLLOUT, advantages_of, batch_of, signals_of
+from minied.train.signals import KEPT_BY_ROLLOUT, signals_of
 from minied.train.state import Member, RunState
 from minied.train.update import probe_of
 
@@ -121,7 +122,7 @@ def _value_estimates(
     setting: Setting, parameters: Parameters, end: RolloutState, rollout: Rollout
 ) -> tuple[jax.Array, jax.Array]:
     last_values = rollouts.last_values(setting.student, parameters, end)
-    return last_values, advantages_of(setting, rollout, last_values)
+    return last_values, advantages_of(setting.ppo, rollout, last_values)
 
 
 def _outcome(

@@ -57,8 +57,8 @@ class LevelSpace(abc.ABC, Generic[LevelT]):
         raise self._lacks("optimal_return")
 
     @property
-    def designer(self) -> Environment:
-        """An environment in which a teacher builds a level step by step."""
+    def designer(self) -> Any:
+        """A `minied.levels.designer.Designer`, in which a teacher builds a level step by step."""
         raise self._lacks("designer")
 
     @property
@@ -68,7 +68,7 @@ class LevelSpace(abc.ABC, Generic[LevelT]):
 
     @property
     def parameters(self) -> Any:
-        """The box of numbers from which a level can be built, for teachers that search it."""
+        """The `minied.levels.parameters.Parameters` of a level: numbers to choose it by."""
         raise self._lacks("parameters")
 
     def fingerprint(self, level: LevelT) -> jax.Array:

@@ -7,7 +7,7 @@ the loop computes the signals that the scores of a run declare, and no others.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,9 @@ from flax import struct
 
 from minied.episodes import EpisodeSummary, finished_step_weights, mean_of_episode_maxima
 from minied.errors import UserError
+
+Reduction = Literal["mean", "first", "max", "sum"]
+"""How a number for every step becomes one for an episode."""
 
 UNASKED: Any = None  # stands for a signal that no score of the run declares
 
@@ -38,21 +41,28 @@ class Signals(struct.PyTreeNode):
     policy_ensemble: jax.Array = UNASKED  # f32[T, N, P, A], log-probabilities of P ≥ 2 policies
     optimal_return: jax.Array = UNASKED  # f32[], the highest return that any policy can have
     neighbour_distances: jax.Array = UNASKED  # f32[k], to the nearest known levels, rising; inf if fewer
+    population: EpisodeSummary = UNASKED  # [P], of every student on this level, the first (protagonist) included
     parameter_change: jax.Array = UNASKED  # f32[], see `minied.students.ppo.parameter_changes`
     mean_return_of_levels: jax.Array = UNASKED  # f32[], over the levels of the batch
     std_return_of_levels: jax.Array = UNASKED  # f32[], likewise, of their mean returns
     max_share: jax.Array | float = 0.0  # f32[], m of `over_episodes`, chosen by the teacher and not by the score
+    reduction: Reduction = struct.field(pytree_node=False, default="mean")  # likewise
 
     def over_episodes(self, per_step: jax.Array) -> jax.Array:
-        """Return the mean over finished episodes of ``(1 − m) · mean + m · max`` over their steps, ``f32[]``.
+        """Return the mean over finished episodes of what ``per_step`` ``f32[T, N]`` comes to in each, ``f32[]``.
 
-        ``per_step`` is ``f32[T, N]`` and is averaged over agents first. ``m`` is `max_share`, 0 unless the teacher mixes
+        It is averaged over agents first. `reduction` says what it comes to: ``mean``, ``first`` (at the episode's start),
+        ``max`` or ``sum``; of a mean, ``(1 − m) · mean + m · max``, where ``m`` is `max_share`, 0 unless the teacher mixes
         (DCD's ``max_score_coef``). Steps of the unfinished tail count nothing, whatever they hold. 0 if none finished.
         """
         per_step = per_step.mean(axis=-1)
-        weights = finished_step_weights(self.ended)
-        mean = jnp.sum(jnp.where(weights > 0, weights * per_step, 0.0))
-        return mean + self.max_share * (mean_of_episode_maxima(self.ended, per_step) - mean)
+        if self.reduction == "max":
+            return mean_of_episode_maxima(self.ended, per_step)
+        weights = finished_step_weights(self.ended, self.reduction)
+        weighted = jnp.sum(jnp.where(weights > 0, weights * per_step, 0.0))
+        if self.reduction != "mean":
+            return weighted
+        return weighted + self.max_share * (mean_of_episode_maxima(self.ended, per_step) - weighted)
 
 
 Score = Callable[[Signals], jax.Array]
@@ -65,7 +75,8 @@ PER_STEP = frozenset(
     {"rewards", "values", "advantages", "td_errors", "log_policy", "value_ensemble", "policy_ensemble"}
 )
 """Signals that have a number for every step."""
-SIGNALS = tuple(field.name for field in dataclasses.fields(Signals) if field.name != "max_share")
+_OPTIONS = ("max_share", "reduction")
+SIGNALS = tuple(field.name for field in dataclasses.fields(Signals) if field.name not in _OPTIONS)
 """Names that a score may declare to need."""
 
 
@@ -105,8 +116,21 @@ def validate_score(function: Score, name: str, missing: Mapping[str, str]) -> No
             raise UserError(f"score {name!r} needs the signal {signal}: {missing[signal]}")
 
 
+def validate_reduction(function: Score, name: str, max_share: float, reduction: Reduction, prefix: str) -> None:
+    """Raise `UserError` if ``function`` does not go by steps and is told how to, or is told twice.
+
+    ``prefix`` stands before the names of the options ``max_share`` and ``reduction`` where a user sets them.
+    """
+    if "ended" not in needs_of(function):
+        for option, value, silent in (("max_share", max_share, 0), ("reduction", reduction, "mean")):
+            if value != silent:
+                raise UserError(f"{prefix}{option} is {value}; allowed: {silent}, as {name!r} does not go by steps")
+    if max_share > 0 and reduction != "mean":
+        raise UserError(f"{prefix}max_share is {max_share}; allowed with {prefix}reduction {reduction!r}: 0")
+
+
 def score_levels(
-    function: Score, signals: Signals, max_share: jax.Array | float = 0.0
+    function: Score, signals: Signals, max_share: jax.Array | float = 0.0, reduction: Reduction = "mean"
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Score a batch of levels.
 
@@ -114,10 +138,12 @@ def score_levels(
         function: the score.
         signals: ``[B, ...]``.
         max_share: ``m`` of `Signals.over_episodes`, ``f32[]``.
+        reduction: likewise.
 
     Returns:
-        ``(scores f32[B], valid bool[B], broken bool[B])``: a score is valid if an episode finished and it is a finite
-        number, else it is returned as 0; it is broken if an episode finished and it is not one.
+        ``(scores f32[B], valid bool[B], broken bool[B])``: a score is valid if an episode finished (of every student, if
+        it reads the population) and it is a finite number, else it is returned as 0; it is broken if one finished and
+        it is not.
 
     Raises `UserError`, while the program is traced, if the function gives anything but one number a level, or reads a
     signal that it does not declare.
@@ -127,7 +153,7 @@ def score_levels(
 
     def one(signals: Signals) -> jax.Array:
         try:
-            return function(signals.replace(max_share=max_share))
+            return function(signals.replace(max_share=max_share, reduction=reduction))
         except (AttributeError, TypeError) as error:
             if isinstance(error, jax.errors.JAXTypeError):  # what it read was there
                 raise
@@ -141,14 +167,16 @@ def score_levels(
     if not isinstance(scores, jax.Array) or scores.ndim != 1:
         shapes = jax.tree.map(lambda leaf: leaf.shape[1:], scores)
         raise UserError(f"score {name!r} returns {shapes}; allowed: one number, shape ()")
-    finite = jnp.isfinite(scores)
-    valid = signals.episodes.valid & finite
-    return jnp.where(valid, scores, 0.0), valid, signals.episodes.valid & ~finite
+    finite, finished = jnp.isfinite(scores), signals.episodes.valid
+    if "population" in needs_of(function):
+        finished = finished & jnp.all(signals.population.valid, axis=-1)
+    valid = finished & finite
+    return jnp.where(valid, scores, 0.0), valid, finished & ~finite
 
 
 def _declared(function: Score, signals: Signals) -> Signals:
     """Return only what the score declared, so that what it forgot shows in every run and not in some."""
-    kept = needs_of(function) | {*ALWAYS, "max_share"}
+    kept = needs_of(function) | {*ALWAYS, *_OPTIONS}
     return signals.replace(**{f.name: None for f in dataclasses.fields(Signals) if f.name not in kept}, max_share=None)
 
 

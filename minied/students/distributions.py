@@ -18,11 +18,42 @@ def log_probability(logits: jax.Array, action: jax.Array) -> jax.Array:
     return jnp.take_along_axis(log_probabilities(logits), action[..., None], axis=-1)[..., 0]
 
 
+MASKED = -1e9
+"""Logit of an action that is not allowed: its probability is 0 exactly, and no derivative is infinite."""
+
+
+def masked(logits: jax.Array, allowed: jax.Array) -> jax.Array:
+    """Return logits, ``f32[..., A]``, of the distribution over the actions that ``allowed`` ``bool[..., A]`` leaves."""
+    return jnp.where(allowed, logits, MASKED)
+
+
+def mixed_with_uniform(logits: jax.Array, share: jax.Array | float) -> jax.Array:
+    """Return the logits of ``(1 − share) π + share · u``, ``u`` uniform over the actions that are not masked.
+
+    What is drawn, its log-probability and the entropy are then those of the mixture.
+    """
+    allowed = logits > 0.5 * MASKED
+    log_uniform = -jnp.log(jnp.maximum(jnp.sum(allowed, axis=-1, keepdims=True), 1).astype(jnp.float32))
+    mixture = jnp.logaddexp(jnp.log1p(-share) + log_probabilities(logits), jnp.log(share) + log_uniform)
+    return jnp.where(allowed, mixture, MASKED)
+
+
 def entropy(logits: jax.Array) -> jax.Array:
     """Return the entropy in nats, ``f32[...]``; masked actions (logit −inf) count nothing."""
     log_p = log_probabilities(logits)
     p = jnp.exp(log_p)
     return -jnp.sum(jnp.where(p > 0, p * log_p, 0.0), axis=-1)
+
+
+def divergence(log_target: jax.Array, logits: jax.Array) -> jax.Array:
+    """Return the Kullback-Leibler divergence ``KL(target ‖ π)`` in nats, ``f32[...]``.
+
+    Args:
+        log_target: ``f32[..., A]``, log-probabilities; no derivative is taken of them by the caller.
+        logits: ``f32[..., A]``, of π.
+    """
+    target = jnp.exp(log_target)
+    return jnp.sum(jnp.where(target > 0, target * (log_target - log_probabilities(logits)), 0.0), axis=-1)
 
 
 def sample(uniform: jax.Array, logits: jax.Array) -> jax.Array:

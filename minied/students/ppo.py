@@ -18,6 +18,7 @@ from minied.students import distributions
 from minied.students.base import Earlier, Parameters, RecordingStudent, Student
 
 Anneal = Literal["constant", "linear"]
+EnsembleData = Literal["same", "own"]
 
 
 class PPOConfig(Hyperparameters):
@@ -44,6 +45,16 @@ class PPOConfig(Hyperparameters):
     """Weight of the value loss."""
     entropy_coefficient: float = 1e-3
     """Weight of the entropy bonus."""
+    normalize_advantages: bool = True
+    """Whether advantages are brought to mean 0 and standard deviation 1 in each minibatch. If not, their size counts against
+    the entropy bonus."""
+    ensemble_data: EnsembleData = "same"
+    """What an ensemble of value heads learns from: `same`, every head from every row; `own`, each head from rows of its
+    own (an environment's agent), a Kth of the batch, drawn anew in each epoch. Under `same` heads agree in the end
+    whatever the rewards do; under `own` randomness keeps them apart for ever, by as much as the learning rate lets
+    through."""
+    cloning_coefficient: float = 0.1
+    """Weight of the divergence from another student's policy, where students clone each other (`cloning`)."""
     max_grad_norm: float = 0.5
     """Global norm to which gradients are clipped."""
     adam_epsilon: float = 1e-5
@@ -59,11 +70,12 @@ class PPOConfig(Hyperparameters):
             require_range(self, name, 0, 1)
         for name in ("learning_rate", "clip", "max_grad_norm", "adam_epsilon"):
             require_range(self, name, 0, inf, open_low=True)
-        for name in ("value_coefficient", "entropy_coefficient"):
+        for name in ("value_coefficient", "entropy_coefficient", "cloning_coefficient"):
             require_range(self, name, 0, inf)
         for name in ("num_epochs", "num_minibatches"):
             require_range(self, name, 1, inf)
         require_choice(self, "anneal", get_args(Anneal))
+        require_choice(self, "ensemble_data", get_args(EnsembleData))
 
 
 class Batch(struct.PyTreeNode):
@@ -78,6 +90,8 @@ class Batch(struct.PyTreeNode):
     targets: jax.Array  # f32[T, M], advantage + mean value: what every value head learns
     carry: Any  # the memory before the first step
     earlier: Earlier | None = None  # activations of the student that acted, [T, M, ...], if they were kept
+    cloned: Any = None  # f32[T, M, A], log-probabilities of the policy to clone, if there is one
+    head_of_row: Any = None  # i32[T, M], the value head that alone learns from a row; None where all do
 
 
 class StudentState(struct.PyTreeNode):
@@ -124,7 +138,8 @@ def update(
     """
 
     def minibatch_step(state: StudentState, minibatch: Batch) -> tuple[StudentState, dict[str, jax.Array]]:
-        minibatch = minibatch.replace(advantages=_normalized(minibatch.advantages, spread))
+        if config.normalize_advantages:
+            minibatch = minibatch.replace(advantages=_normalized(minibatch.advantages, spread))
         gradient, metrics = jax.grad(_loss, has_aux=True)(state.parameters, student, minibatch, config)
         # Averaged here, not inside of the loss: with unchecked replication the derivative of a mean over devices is wrong.
         gradient, ratio_error = spread.mean(gradient), spread.highest(metrics["ratio_error"])
@@ -138,10 +153,12 @@ def update(
         state: StudentState, number_and_key: tuple[jax.Array, jax.Array]
     ) -> tuple[StudentState, dict[str, jax.Array]]:
         number, epoch_key = number_and_key
+        own = _own_rows(epoch_key, whole, config, spread)
         if config.num_minibatches == 1:  # a permutation would only change the order of a sum
             earlier = batch.earlier and batch.earlier.replace(hold=batch.earlier.hold & (number == 0))
-            return minibatch_step(state, batch.replace(earlier=earlier))
-        minibatches = _split(epoch_key, whole, config.num_minibatches, num_agents, spread)
+            return minibatch_step(state, batch.replace(earlier=earlier, head_of_row=own))
+        with_own = whole.replace(head_of_row=own)
+        minibatches = _split(epoch_key, with_own, config.num_minibatches, num_agents, spread)
         return jax.lax.scan(minibatch_step, state, minibatches)
 
     whole = _whole(batch.replace(earlier=None), spread) if config.num_minibatches > 1 else batch
@@ -203,7 +220,12 @@ def _loss(
     value_loss = _value_loss(values, batch, config)
     entropy = distributions.entropy(logits).mean()
     loss = policy_loss + config.value_coefficient * value_loss - config.entropy_coefficient * entropy
-    metrics = {
+    cloning = {}
+    if batch.cloned is not None:
+        divergence = distributions.divergence(batch.cloned, logits).mean()
+        loss = loss + config.cloning_coefficient * divergence
+        cloning = {"cloning_divergence": divergence}
+    metrics = cloning | {
         "policy_loss": policy_loss,
         "value_loss": value_loss,
         "entropy": entropy,
@@ -221,13 +243,36 @@ def _normalized(advantages: jax.Array, spread: Spread) -> jax.Array:
 
 
 def _value_loss(values: jax.Array, batch: Batch, config: PPOConfig) -> jax.Array:
-    """Return ``½ max((v − y)², (clip(v, v_old ± ε) − y)²)``, mean over steps, rows and heads."""
+    """Return ``½ max((v − y)², (clip(v, v_old ± ε) − y)²)``, mean over steps, rows and heads.
+
+    Where each row has a head of its own, the mean over rows of that head's.
+    """
     targets = batch.targets[..., None]
     error = jnp.square(values - targets)
     if config.clip_value:
         clipped = batch.values + jnp.clip(values - batch.values, -config.clip, config.clip)
         error = jnp.maximum(error, jnp.square(clipped - targets))
+    if batch.head_of_row is not None:
+        error = jnp.take_along_axis(error, batch.head_of_row[..., None], axis=-1)
     return 0.5 * error.mean()
+
+
+def _own_rows(key: jax.Array, batch: Batch, config: PPOConfig, spread: Spread) -> jax.Array | None:
+    """Return the value head that alone learns from each row, ``i32[T, M]``, or None where all do. Consumes ``key``.
+
+    Equally many rows a head, or one more; drawn for the rows of all devices. With one minibatch ``batch`` holds those
+    of this device and so is what comes back; with several it holds all.
+    """
+    num_heads = batch.values.shape[-1]
+    if config.ensemble_data == "same" or num_heads == 1:
+        return None
+    num_steps, num_rows = batch.actions.shape
+    is_part = config.num_minibatches == 1
+    total = num_rows * spread.shares(spread.number) if is_part else num_rows
+    # A key of its own: with several minibatches the epoch's permutes the environments.
+    heads = jax.random.permutation(jax.random.fold_in(key, 1), jnp.arange(total, dtype=jnp.int32) % num_heads)
+    heads = spread.part(heads) if is_part else heads
+    return jnp.broadcast_to(heads[None, :], (num_steps, num_rows))
 
 
 def _split(key: jax.Array, batch: Batch, num_minibatches: int, num_agents: int, spread: Spread) -> Batch:

@@ -23,10 +23,12 @@ from minied.hyperparameters import Hyperparameters
 from minied.levels.buffer import Ancestry
 from minied.levels.space import LevelSpace
 from minied.scores.base import EpisodeSummary, Signals
+from minied.spread import ALONE, Spread
 
-NEW, REPLAY, MUTATED, GIVEN = range(4)
-SOURCES = ("new", "replay", "mutated", "given")
-"""Where a level comes from: the generator, a buffer, an edit of a buffer's level, or the user. Metrics are kept apart."""
+NEW, REPLAY, MUTATED, GIVEN, DESIGNED = range(5)
+SOURCES = ("new", "replay", "mutated", "given", "designed")
+"""Where a level comes from: the generator, a buffer, an edit of a buffer's level, the user, or a policy that designs it.
+Metrics are kept apart."""
 
 
 class Schedule(struct.PyTreeNode):
@@ -62,8 +64,10 @@ class Plan(struct.PyTreeNode):
     kind: jax.Array  # i32[], one of NEW, REPLAY, MUTATED, GIVEN: what the iteration is about
     train: jax.Array  # bool[], the students learn from the first B levels
     new_batches: jax.Array  # i32[], batches of B new levels among those that are scored
-    rollouts: jax.Array  # i32[], all batches of B × num_steps steps that the iteration simulates, those of `probe` too
+    rollouts: jax.Array  # i32[], batches of B × num_steps steps that the first student plays, those of `probe` too
     refresh: jax.Array  # bool[], the teacher renews its levels by `probe` before it proposes
+    progress: jax.Array  # f32[], how much of the run is over, 0 to 1; written by the loop
+    spread: Spread = struct.field(pytree_node=False, default=ALONE)  # over devices; written by the loop
 
     @classmethod
     def of(
@@ -77,7 +81,8 @@ class Plan(struct.PyTreeNode):
     ) -> "Plan":
         """Return the plan with Python numbers made arrays."""
         number = jnp.int32
-        return cls(number(kind), jnp.bool_(train), number(new_batches), number(rollouts), jnp.bool_(refresh))
+        counts = number(new_batches), number(rollouts)
+        return cls(number(kind), jnp.bool_(train), *counts, jnp.bool_(refresh), jnp.float32(0))
 
 
 class Proposal(struct.PyTreeNode):
@@ -88,10 +93,14 @@ class Proposal(struct.PyTreeNode):
     slots: jax.Array  # i32[R], where in the teacher's buffer each level came from, -1 for one that is not from there
     max_returns: jax.Array  # f32[R], highest return known on each level, -inf if none
     ancestry: Ancestry  # [R], of mutated levels
+    design: Any = ()  # what a teacher wants to have back in `observe`, of any shape: how it built the levels
 
 
 class Outcome(struct.PyTreeNode):
-    """What the students did on the proposed levels."""
+    """What the first student did on the proposed levels; of the others, `Signals.population` tells what they earned.
+
+    Where students have batches of their own (`Teacher.num_own_batches`), batch i is what student i did.
+    """
 
     episodes: EpisodeSummary  # [R]
     signals: Signals  # [R, ...]
@@ -115,6 +124,11 @@ class Teacher(Hyperparameters, abc.ABC):
     def num_batches(self) -> int:
         """Batches of B levels in a proposal, all played in one rollout; the students learn from the first."""
         return 1
+
+    @property
+    def num_own_batches(self) -> int:
+        """P, if each of P students plays and learns from a batch of its own, the i-th of `num_batches`; 0: all play all."""
+        return 0
 
     @property
     def needs(self) -> frozenset[str]:
@@ -156,6 +170,19 @@ class Teacher(Hyperparameters, abc.ABC):
         """Return named ``f32[]`` values about ``state``, logged as means over iterations; NaN where undefined."""
         del state, space
         return {}
+
+    def blamed_score(self) -> str:
+        """Return the score that may be broken, as a user sets it."""
+        return f"teacher.score is {getattr(self, 'score', '')!r}"
+
+    def fault(self, state: Any) -> jax.Array:
+        """Return 0, or a number for what a run must stop at other than a score, ``i32[]``: `explain` says what it is."""
+        del state
+        return jnp.int32(0)
+
+    def explain(self, fault: int) -> str:
+        """Return the sentence for a `fault`."""
+        return f"the teacher {type(self).__name__} reports the fault {fault}"
 
     def notes(self, state: Any, proposal: Proposal) -> dict[str, jax.Array]:
         """Return what is known of proposed levels, names and ``f32[R]``, or NaN; shown beside their pictures."""

@@ -87,16 +87,16 @@ class ReplayTeacher(ScoringTeacher):
 
     def new(self, key: jax.Array, buffer: LevelBuffer, space: LevelSpace, num_levels: int) -> Proposal:
         """Return levels of the generator. Consumes ``key``."""
-        return self._with_known_returns(buffer, propose_new(key, space, num_levels), space)
+        return self.with_known_returns(buffer, propose_new(key, space, num_levels), space)
 
     def edited(self, key: jax.Array, buffer: LevelBuffer, slots: jax.Array, source: int, space: LevelSpace) -> Proposal:
         """Return edited copies of the levels in ``slots`` ``i32[n]``. Consumes ``key``."""
         parents = jax.tree.map(lambda leaf: leaf[slots], buffer.levels)
         children = jax.vmap(space.mutate)(jax.random.split(key, slots.shape[0]), parents)
         proposal = propose_levels(children, source).replace(ancestry=level_buffer.children_of(buffer, slots))
-        return self._with_known_returns(buffer, proposal, space)
+        return self.with_known_returns(buffer, proposal, space)
 
-    def _with_known_returns(self, buffer: LevelBuffer, proposal: Proposal, space: LevelSpace) -> Proposal:
+    def with_known_returns(self, buffer: LevelBuffer, proposal: Proposal, space: LevelSpace) -> Proposal:
         """Return the proposal with the best return of each level that the buffer happens to know."""
         if not self.unique:
             return proposal

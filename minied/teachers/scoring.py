@@ -4,20 +4,29 @@ Letters: ``B`` levels in a batch, ``R`` in a proposal, ``C`` capacity of a buffe
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from minied import registry
-from minied.errors import UserError
-from minied.hyperparameters import require_range
+from minied.hyperparameters import require_choice, require_range
 from minied.levels import buffer as level_buffer
 from minied.levels.buffer import Ancestry, Candidates, LevelBuffer, Visits
 from minied.levels.features import feature_names, feature_vector, neighbour_distances
 from minied.levels.space import LevelSpace
-from minied.scores.base import PER_STEP, POPULATION, Score, Signals, needs_of, score_levels, validate_score
+from minied.scores.base import (
+    PER_STEP,
+    POPULATION,
+    Reduction,
+    Score,
+    Signals,
+    needs_of,
+    score_levels,
+    validate_reduction,
+    validate_score,
+)
 from minied.teachers.base import REPLAY, Outcome, Probe, Proposal, Teacher, propose_levels, sample_levels
 
 NUM_NEIGHBOURS = 10
@@ -56,21 +65,21 @@ class ScoringTeacher(Teacher):
     """What a level is worth: a name of `minied list scores`, or `package.module:function`."""
     score_max_share: float = 0.0
     """m: scores that go by steps are (1 − m) times the mean over an episode's steps plus m times the highest of them."""
+    score_reduction: Reduction = "mean"
+    """What a score that goes by steps takes of an episode: their mean (see also above), the first, the highest, the sum."""
 
     def check(self) -> None:
         """Raise `UserError` for a value out of range."""
         super().check()
         require_range(self, "score_max_share", 0, 1)
+        require_choice(self, "score_reduction", get_args(Reduction))
 
     def validate(self, space: LevelSpace, num_levels: int, missing: Mapping[str, str]) -> None:
         """Raise `UserError` if the score cannot be computed."""
         if space.has("describe"):  # this teacher keeps the features of what it knows
             missing = {name: why for name, why in missing.items() if name != "neighbour_distances"}
         validate_score(self._score, self.score, missing)
-        if self.score_max_share > 0 and "ended" not in needs_of(self._score):
-            raise UserError(
-                f"teacher.score_max_share is {self.score_max_share}; allowed: 0, as {self.score!r} does not go by steps"
-            )
+        validate_reduction(self._score, self.score, self.score_max_share, self.score_reduction, "teacher.score_")
 
     @property
     def needs(self) -> frozenset[str]:
@@ -113,7 +122,7 @@ class ScoringTeacher(Teacher):
             own = jnp.where(slots >= 0, slots, level_buffer.find(buffer, jax.vmap(space.fingerprint)(levels)))
             nearest = neighbour_distances(features, own, buffer.features, buffer.filled, NUM_NEIGHBOURS)
             signals = signals.replace(neighbour_distances=nearest)
-        scores, valid, broken = score_levels(self._score, signals, self.score_max_share)
+        scores, valid, broken = score_levels(self._score, signals, self.score_max_share, self.score_reduction)
         return Scored(Visits(scores, signals.max_return, valid), broken, features)
 
     def score_proposal(self, buffer: LevelBuffer, proposal: Proposal, outcome: Outcome, space: LevelSpace) -> Scored:

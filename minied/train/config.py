@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from typing import Any
+from typing import Any, Literal, get_args
 
 from minied.env import Environment
 from minied.errors import UserError
@@ -16,13 +16,15 @@ from minied.students.ppo import PPOConfig
 from minied.teachers.base import Teacher
 from minied.train.missing import missing_signals
 
+Cloning = Literal["none", "protagonist", "all"]
+
 FREE_WHEN_RESUMING = ("num_devices", "checkpoint_every", "keep_checkpoints")
 """Fields that a resumed run may change: they decide where it is computed and what is kept on disk, nothing of what is learnt
 but the order of sums."""
 
 
 _COUNTS = (
-    "updates", "num_envs", "num_steps", "num_train_levels", "train_levels_seed",
+    "updates", "num_students", "num_envs", "num_steps", "num_train_levels", "train_levels_seed",
     "log_every", "evaluate_every", "checkpoint_every", "attempts",
 )  # fmt: skip
 
@@ -43,6 +45,12 @@ class TrainConfig:
     """Seed of the first member; member i has seed + i."""
     num_seeds: int = 1
     """S, members of one program, each a run with a seed of its own."""
+    num_students: int = 1
+    """P, students that play the same levels and learn each from its own play. The first, the protagonist, is the one that is
+    evaluated and whose signals teachers read; regret compares it with the others (PAIRED needs 2)."""
+    cloning: Cloning = "none"
+    """Whether students also learn to act as another one of them does (behaviour cloning, by ``ppo.cloning_coefficient``):
+    `protagonist`, the first from the second; `all`, each from the next, the last from the first."""
     schedule_seed: int = 0
     """Seed of what all members share: when to replay and when to take new levels."""
     updates: int = 30_000
@@ -78,7 +86,8 @@ class TrainConfig:
     """Episodes a level in an evaluation."""
 
     def __post_init__(self) -> None:
-        at_least = {"num_seeds": 1, "updates": 1, "num_envs": 1, "num_steps": 1, "log_every": 1, "attempts": 1}
+        from_one = ("num_seeds", "num_students", "updates", "num_envs", "num_steps", "log_every", "attempts")
+        at_least = dict.fromkeys(from_one, 1)
         at_least |= {"evaluate_every": 0, "checkpoint_every": 0, "keep_checkpoints": 2}
         at_least |= {
             "num_devices": 0,
@@ -112,9 +121,28 @@ class TrainConfig:
         space = self.level_space
         if self.suite and self.suite not in space.suites:
             space.suite(self.suite)
-        missing = missing_signals(self.network, space, type(self.env).__name__)
+        missing = missing_signals(self.network, space, type(self.env).__name__, self.num_students)
         self.teacher.validate(space, self.num_envs, missing)
+        self._check_students()
         self._check_correlations(missing)
+
+    def _check_students(self) -> None:
+        if self.cloning not in get_args(Cloning):
+            raise UserError(f"cloning is {self.cloning!r}; allowed: {', '.join(get_args(Cloning))}")
+        if self.cloning != "none" and self.num_students < 2:
+            raise UserError(f"cloning is {self.cloning!r} and num_students is {self.num_students}; allowed: at least 2")
+        if self.ppo.ensemble_data == "own" and self.network.num_value_heads < 2:
+            raise UserError(
+                f"ppo.ensemble_data is 'own' and network.num_value_heads is {self.network.num_value_heads};"
+                " allowed: at least 2"
+            )
+        if (own := self.teacher.num_own_batches) and own != self.num_students:
+            raise UserError(
+                f"num_students is {self.num_students}; allowed with {name_of(type(self.teacher))}: {own}, each with"
+                " levels of its own"
+            )
+        if own and self.log_score_correlations:
+            raise UserError("log_score_correlations is set; allowed where students have levels of their own: nothing")
 
     def _check_correlations(self, missing: dict[str, str]) -> None:
         if self.log_score_correlations and "optimal_return" in missing:

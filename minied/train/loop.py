@@ -46,7 +46,8 @@ def advance(setting: Setting, state: RunState, until: jax.Array) -> tuple[RunSta
 
     def unfinished(loop: tuple[RunState, dict[str, RunningMean]]) -> jax.Array:
         state = loop[0]
-        is_sound = ~setting.spread.any((broken(setting, state) > 0) | has_diverged(state))
+        is_broken = (broken(setting, state) > 0) | (fault(setting, state) > 0) | has_diverged(state)
+        is_sound = ~setting.spread.any(is_broken)
         return (state.schedule.iterations < until) & ~is_finished(setting, state.schedule) & is_sound
 
     # Traced once, for the shapes of the metrics and for the loop.
@@ -75,9 +76,16 @@ def broken(setting: Setting, state: RunState) -> jax.Array:
     return jnp.sum(jax.vmap(setting.teacher.broken_scores, axis_size=num_members)(state.members.teacher))
 
 
+def fault(setting: Setting, state: RunState) -> jax.Array:
+    """Return the teachers' highest fault, ``i32[]``, 0 for none (see `Teacher.fault`)."""
+    num_members = state.members.key.shape[0]
+    return jnp.max(jax.vmap(setting.teacher.fault, axis_size=num_members)(state.members.teacher))
+
+
 def has_diverged(state: RunState) -> jax.Array:
     """Return whether any parameter of any student is no finite number, ``bool[]``."""
-    leaves = jax.tree.leaves(state.members.student.parameters)
+    members = state.members
+    leaves = jax.tree.leaves((members.student.parameters, getattr(members.others, "parameters", ())))
     return ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
@@ -87,6 +95,9 @@ def iterate_members(setting: Setting, state: RunState) -> tuple[RunState, Metric
     key = jax.random.fold_in(schedule.key, schedule.iterations)
     plan = checked_plan(setting.teacher, key, schedule, setting.num_levels)
 
+    over = jnp.maximum(schedule.student_updates / setting.total_updates, schedule.rollouts / setting.max_rollouts)
+    # A run ends by whichever comes first, and so does its schedule of rates.
+    plan = plan.replace(progress=over, spread=setting.spread)
     if setting.correlations:  # every level is played once more, to know its regret
         plan = plan.replace(rollouts=plan.rollouts + setting.teacher.num_batches)
 
@@ -94,4 +105,6 @@ def iterate_members(setting: Setting, state: RunState) -> tuple[RunState, Metric
         return iterate(setting, schedule, plan, member)
 
     members, metrics = map_members(one, state.members)
-    return RunState(schedule.after(plan), members), metrics
+    batches = setting.teacher.num_batches // max(setting.teacher.num_own_batches, 1)
+    of_all = plan.replace(rollouts=plan.rollouts + (setting.num_students - 1) * batches)
+    return RunState(schedule.after(of_all), members), metrics

@@ -4,15 +4,18 @@ from minied.levels.space import LevelSpace
 from minied.students.networks.config import NetworkConfig
 
 
-def missing_signals(network: NetworkConfig, space: LevelSpace, world: str) -> dict[str, str]:
+def missing_signals(network: NetworkConfig, space: LevelSpace, world: str, num_students: int = 1) -> dict[str, str]:
     """Return the signals that a run cannot compute, each with what is lacking and how to mend it.
 
     Args:
         network: of the student.
         space: the levels.
         world: its name, for the sentences.
+        num_students: P.
     """
     missing = {}
+    if num_students < 2:
+        missing["population"] = f"num_students is {num_students}, allowed: at least 2, a protagonist and an antagonist"
     if network.num_value_heads < 2:
         missing["value_ensemble"] = f"network.num_value_heads is {network.num_value_heads}, allowed: at least 2"
     if network.num_policy_heads < 2:

@@ -26,7 +26,7 @@ from minied.spread import ALONE, Spread
 from minied.students.base import Student
 from minied.teachers.base import Schedule
 from minied.train.config import TrainConfig
-from minied.train.loop import advance, broken, has_diverged, is_finished
+from minied.train.loop import advance, broken, fault, has_diverged, is_finished
 from minied.train.setting import Setting
 from minied.train.state import Member, RunState, init_state, map_members, specs_of
 from minied.train.update import probe_of
@@ -83,8 +83,8 @@ class Program:
         return spread.place(state, specs_of(spread))
 
     def _refuse_broken(self, state: RunState) -> None:
-        broken_scores, has_diverged = (int(each) for each in _broken(self._setting, state))
-        if not (broken_scores or has_diverged):
+        broken_scores, has_diverged, fault = (int(each) for each in _broken(self._setting, state))
+        if not (broken_scores or has_diverged or fault):
             return
         when = f"in iteration {self.counters(state)['iterations']}; what was saved before is kept"
         if has_diverged:
@@ -92,8 +92,10 @@ class Program:
                 f"the student's parameters are not finite {when}; ppo.learning_rate is {self.config.ppo.learning_rate:g},"
                 " allowed here: probably less"
             )
+        if fault:
+            raise UserError(f"{self.config.teacher.explain(fault)}, {when}")
         raise UserError(
-            f"teacher.score is {getattr(self.config.teacher, 'score', '')!r}, which gave NaN or infinity for {broken_scores}"
+            f"{self.config.teacher.blamed_score()}, which gave NaN or infinity for {broken_scores}"
             f" levels with finished episodes {when}; allowed: finite numbers"
         )
 
@@ -101,14 +103,15 @@ class Program:
         """Return exact counts for each member: iterations, student updates, training steps, environment steps.
 
         ``env_steps`` counts every simulated step of the training loop, those only for scoring included; evaluations on
-        suites are not in it. ``train_steps`` counts the steps that students learnt from, each once.
+        suites are not in it, nor the steps of a teacher that designs. ``train_steps`` counts the steps that students learnt
+        from, each once. Both count the steps of every student.
         """
         schedule = jax.device_get(state.schedule.replace(key=()))
         batch = self.config.num_envs * self.config.num_steps
         return {
             "iterations": int(schedule.iterations),
             "student_updates": int(schedule.student_updates),
-            "train_steps": int(schedule.student_updates) * batch,
+            "train_steps": int(schedule.student_updates) * batch * self.config.num_students,
             "env_steps": int(schedule.rollouts) * batch,
         }
 
@@ -200,8 +203,8 @@ def _init(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> RunSt
 
 
 @jax.jit
-def _broken(setting: Setting, state: RunState) -> tuple[jax.Array, jax.Array]:
-    return broken(setting, state), has_diverged(state)
+def _broken(setting: Setting, state: RunState) -> tuple[jax.Array, jax.Array, jax.Array]:
+    return broken(setting, state), has_diverged(state), fault(setting, state)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

@@ -13,7 +13,7 @@ from minied.students.base import Student
 from minied.students.networks.actor_critic import ActorCritic
 from minied.students.ppo import PPOConfig
 from minied.teachers.base import Teacher
-from minied.train.config import TrainConfig
+from minied.train.config import Cloning, TrainConfig
 
 
 class Setting(struct.PyTreeNode):
@@ -26,6 +26,8 @@ class Setting(struct.PyTreeNode):
     env: Environment = struct.field(pytree_node=False)  # with an agent axis
     space: LevelSpace = struct.field(pytree_node=False)
     student: Student = struct.field(pytree_node=False)
+    num_students: int = struct.field(pytree_node=False)
+    cloning: Cloning = struct.field(pytree_node=False)
     num_levels: int = struct.field(pytree_node=False)
     num_steps: int = struct.field(pytree_node=False)
     spread: Spread = struct.field(pytree_node=False)
@@ -51,6 +53,8 @@ class Setting(struct.PyTreeNode):
             env=with_agent_axis(config.env),
             space=config.level_space,
             student=ActorCritic.of(config.env, config.network) if student is None else student,
+            num_students=config.num_students,
+            cloning=config.cloning,
             num_levels=config.num_envs,
             num_steps=config.num_steps,
             spread=spread_for(config),

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from minied.episodes import EpisodeSummary
+from minied.experience import batch_of, one_step_errors_of
 from minied.rollout import Rollout
 from minied.scores.base import UNASKED, Signals
 from minied.students import ppo
-from minied.students.advantages import generalized_advantages, temporal_differences
 from minied.students.base import Parameters
 from minied.train.setting import Setting
 
@@ -60,7 +60,7 @@ def signals_of(
         rewards=optional("rewards", lambda: by_level(rollout.rewards)),
         values=optional("values", lambda: by_level(rollout.values)),
         advantages=optional("advantages", lambda: by_level(advantages)),
-        td_errors=optional("td_errors", lambda: by_level(_td_errors(setting, rollout, last_values))),
+        td_errors=optional("td_errors", lambda: by_level(one_step_errors_of(setting.ppo, rollout, last_values))),
         log_policy=optional("log_policy", lambda: by_level(rollout.log_policy)),
         value_ensemble=optional("value_ensemble", lambda: by_level(rollout.values)),
         policy_ensemble=optional("policy_ensemble", lambda: by_level(rollout.policy_ensemble)),
@@ -72,49 +72,3 @@ def signals_of(
             ),
         ),
     )
-
-
-def batch_of(rollout: Rollout, advantages: jax.Array, carry: Any) -> ppo.Batch:
-    """Return a rollout as what a student learns from: rows ``M = R · N``, level-major."""
-
-    def rows(leaf: jax.Array) -> jax.Array:  # [T, R, N, ...] -> [T, M, ...]
-        return leaf.reshape(leaf.shape[0], -1, *leaf.shape[3:])
-
-    return ppo.Batch(
-        observations=jax.tree.map(rows, rollout.observations),
-        resets=jnp.repeat(rollout.resets, rollout.rewards.shape[2], axis=1),
-        actions=rows(rollout.actions),
-        log_probs=rows(rollout.log_probs),
-        values=rows(rollout.values),
-        advantages=rows(advantages),
-        targets=rows(advantages + rollout.values.mean(axis=-1)),
-        carry=carry,
-    )
-
-
-def advantages_of(setting: Setting, rollout: Rollout, last_values: jax.Array) -> jax.Array:
-    """Return generalised advantages, ``f32[T, R, N]``, of the mean of the value heads."""
-
-    def one(rewards, values, last_value, ended, bootstrap):
-        config = setting.ppo
-        return generalized_advantages(rewards, values, last_value, ended, bootstrap, config.discount, config.gae_lambda)
-
-    return _over_streams(one, rollout, last_values)
-
-
-def _td_errors(setting: Setting, rollout: Rollout, last_values: jax.Array) -> jax.Array:
-    """Return one-step errors, ``f32[T, R, N]``, of the mean of the value heads."""
-
-    def one(rewards, values, last_value, ended, bootstrap):
-        return temporal_differences(rewards, values, last_value, ended, bootstrap, setting.ppo.discount)
-
-    return _over_streams(one, rollout, last_values)
-
-
-def _over_streams(function: Callable[..., jax.Array], rollout: Rollout, last_values: jax.Array) -> jax.Array:
-    """Map a function of one agent's stream over agents and levels."""
-    ended = jnp.broadcast_to(rollout.ended[..., None], rollout.rewards.shape)
-    over_agents = jax.vmap(function, in_axes=(1, 1, 0, 1, 1), out_axes=1)
-    over_levels = jax.vmap(over_agents, in_axes=(1, 1, 0, 1, 1), out_axes=1)
-    values, last_value = rollout.values.mean(axis=-1), last_values.mean(axis=-1)
-    return over_levels(rollout.rewards, values, last_value, ended, rollout.bootstrap_values)

@@ -13,6 +13,7 @@ from minied.students.ppo import StudentState, init_student
 from minied.teachers.base import Schedule
 from minied.train.setting import Setting
 
+_OTHERS = 0x07E25  # names the branch of a student's key from which the others of its population are drawn
 _SCHEDULE = 0x5C4ED  # names the schedule's branch of its seed's keys
 
 
@@ -20,8 +21,21 @@ class Member(struct.PyTreeNode):
     """What belongs to one seed."""
 
     key: jax.Array  # key[], constant; each iteration derives its own from it and the iteration's number
-    student: StudentState
+    student: StudentState  # the protagonist, where there are several
     teacher: Any  # the teacher's state pytree
+    others: Any = ()  # StudentState [P − 1, ...], the antagonists; () if there is one student
+
+    @property
+    def population(self) -> StudentState:
+        """All students, ``[P, ...]``."""
+        if not jax.tree.leaves(self.others):
+            return jax.tree.map(lambda leaf: leaf[None], self.student)
+        return jax.tree.map(lambda one, rest: jnp.concatenate([one[None], rest]), self.student, self.others)
+
+    def with_population(self, population: StudentState) -> "Member":
+        """Return the member with other students, ``[P, ...]``."""
+        first, rest = (jax.tree.map(lambda leaf, part=part: leaf[part], population) for part in (0, slice(1, None)))
+        return self.replace(student=first, others=rest if jax.tree.leaves(self.others) else ())
 
 
 class RunState(struct.PyTreeNode):
@@ -38,7 +52,7 @@ def specs_of(spread: Spread) -> RunState:
 
 
 def map_members(function: Callable[..., Any], members: Any) -> Any:
-    """Return ``function`` mapped over the leading member axis of ``members``.
+    """Return ``function`` mapped over the leading axis of ``members``: of a run, or of a population of students.
 
     On CPU one after the other: a batched matrix product there is slower than as many plain ones (so 16 members of the
     standard workload learn 1.4 times as fast, and eight with a memory of 32 units no slower). Elsewhere side by side.
@@ -46,7 +60,7 @@ def map_members(function: Callable[..., Any], members: Any) -> Any:
     if jax.tree.leaves(members)[0].shape[0] > 1:
         return jax.lax.map(function, members) if jax.default_backend() == "cpu" else jax.vmap(function)(members)
     alone = function(jax.tree.map(lambda leaf: leaf[0], members))
-    return jax.tree.map(lambda leaf: leaf[None], alone)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], alone)
 
 
 def _strongly_typed(leaf: jax.Array) -> jax.Array:
@@ -73,6 +87,7 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
             key=run_key,
             student=init_student(student_key, setting.student, setting.ppo),
             teacher=setting.teacher.init(teacher_key, setting.space, setting.num_levels),
+            others=_others(student_key, setting),
         )
 
     # One member after the other, not vmapped: a batched orthogonal initialisation (QR) can hang XLA on few CPU cores, and
@@ -82,3 +97,12 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
     # first iterations the very keys of the first member.
     schedule_key = jax.random.fold_in(jax.random.key(schedule_seed), _SCHEDULE)
     return RunState(schedule=Schedule.start(schedule_key), members=members)
+
+
+def _others(key: jax.Array, setting: Setting) -> Any:
+    """Return the further students of a population, ``[P − 1, ...]``, each drawn anew. Consumes ``key``."""
+    if setting.num_students == 1:
+        return ()
+    # One after the other, as the members. The first student's parameters come from `key` itself, whose children these are.
+    keys = jax.random.split(jax.random.fold_in(key, _OTHERS), setting.num_students - 1)
+    return jax.lax.map(lambda each: init_student(each, setting.student, setting.ppo), keys)

@@ -13,18 +13,19 @@ from flax import struct
 from minied import registry
 from minied import rollout as rollouts
 from minied.episodes import EpisodeSummary
+from minied.experience import advantages_of, batch_of
 from minied.rollout import Rollout
 from minied.scores.base import score_levels
 from minied.scores.correlation import rank_correlation
 from minied.spread import ALONE
-from minied.students import ppo
+from minied.students import distributions, ppo
 from minied.students.base import Earlier, Parameters, RecordingStudent
 from minied.students.ppo import StudentState
-from minied.teachers.base import SOURCES, Outcome, Plan, Probe, Schedule
+from minied.teachers.base import SOURCES, Outcome, Plan, Probe, Proposal, Schedule
 from minied.teachers.contract import checked_observation, checked_proposal
 from minied.train.setting import Setting
-from minied.train.signals import KEPT_BY_ROLLOUT, advantages_of, batch_of, signals_of
-from minied.train.state import Member
+from minied.train.signals import KEPT_BY_ROLLOUT, signals_of
+from minied.train.state import Member, map_members
 
 Metrics = dict[str, jax.Array]
 
@@ -39,24 +40,91 @@ def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) ->
     teacher_state, proposal = checked_proposal(
         teacher, propose_key, member.teacher, plan, space, setting.num_levels, probe
     )
-    played = play(
-        setting,
-        parameters,
-        play_key,
-        proposal.levels,
-        proposal.max_returns,
-        num_activations=_num_rows(setting) if _starts_from_activations(setting) else 0,
-    )
-    student, student_metrics = _learn(setting, schedule, plan, member.student, played, update_key)
-    teacher_state = checked_observation(teacher, teacher_state, plan, proposal, played.outcome, space)
+    population, outcome, metrics = _students(setting, plan, member.population, proposal, play_key, update_key)
+    teacher_state = checked_observation(teacher, teacher_state, plan, proposal, outcome, space)
 
-    metrics = {f"student/{name}": value for name, value in student_metrics.items()}
     metrics |= {f"teacher/{name}": value for name, value in teacher.metrics(teacher_state, space).items()}
-    metrics |= _level_metrics(proposal.sources, played.outcome.episodes, jax.vmap(space.describe)(proposal.levels))
+    metrics |= _level_metrics(proposal.sources, outcome.episodes, jax.vmap(space.describe)(proposal.levels))
     if setting.correlations:
         again = probe(regret_key, proposal.levels).episodes
-        metrics |= _score_correlations(setting, proposal.sources, played.outcome, again)
-    return member.replace(student=student, teacher=teacher_state), metrics
+        metrics |= _score_correlations(setting, proposal.sources, outcome, again)
+    return member.with_population(population).replace(teacher=teacher_state), metrics
+
+
+def _students(
+    setting: Setting,
+    plan: Plan,
+    population: StudentState,
+    proposal: Proposal,
+    play_key: jax.Array,
+    update_key: jax.Array,
+) -> tuple[StudentState, Outcome, Metrics]:
+    """Return the students ``[P, ...]`` after each played its levels and perhaps learnt, what they did, and their metrics.
+
+    Consumes both keys.
+    """
+    num_students, own = setting.num_students, setting.teacher.num_own_batches > 0
+    num_activations = _num_rows(setting) if _starts_from_activations(setting) else 0
+
+    def one(student: tuple[jax.Array, StudentState, tuple[Any, jax.Array]]) -> tuple[StudentState, Outcome, Metrics]:
+        number, state, batch = student
+        # The keys of a single student are those of the loop.
+        keys = [jax.random.fold_in(key, number) if num_students > 1 else key for key in (play_key, update_key)]
+        levels, max_returns = batch or (proposal.levels, proposal.max_returns)
+        played = play(setting, state.parameters, keys[0], levels, max_returns, num_activations=num_activations)
+        model = _model_of(setting, number, population)
+        state, metrics = _learn(setting, plan, state, played, keys[1], model)
+        return state, played.outcome, metrics
+
+    numbers = jnp.arange(num_students, dtype=jnp.int32)
+    batches = _own_batches(proposal, num_students) if own else ()
+    population, outcomes, metrics = map_members(one, (numbers, population, batches))
+    outcome = _joined(outcomes, own, "population" in setting.needs)
+    return population, outcome, _metrics_by_student(metrics, outcomes.episodes)
+
+
+def _own_batches(proposal: Proposal, num_students: int) -> tuple[Any, jax.Array]:
+    """Return the levels and highest returns of each student's own batch, ``[P, B, ...]``."""
+    return jax.tree.map(
+        lambda leaf: leaf.reshape(num_students, -1, *leaf.shape[1:]), (proposal.levels, proposal.max_returns)
+    )
+
+
+def _joined(outcomes: Outcome, own: bool, with_population: bool) -> Outcome:
+    """Return what students ``[P]`` did as the one `Outcome` that a teacher reads."""
+    if own:
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]) if leaf.ndim > 1 else leaf[0], outcomes)
+    first = jax.tree.map(lambda leaf: leaf[0], outcomes)
+    if not with_population:
+        return first
+    by_level = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), outcomes.episodes)
+    return first.replace(signals=first.signals.replace(population=by_level))
+
+
+def _metrics_by_student(metrics: Metrics, episodes: EpisodeSummary) -> Metrics:
+    """Return the learner's metrics ``[P]`` by student, and what the others than the first earned."""
+    named = {f"student/{name}": value[0] for name, value in metrics.items()}
+    for number in range(1, episodes.num_finished.shape[0]):
+        named |= {f"student_{number}/{name}": value[number] for name, value in metrics.items()}
+        named[f"student_{number}/return"] = _mean_of_defined(episodes.mean_return[number])
+        named[f"student_{number}/solve_rate"] = _mean_of_defined(episodes.solve_rate[number])
+    return named
+
+
+class Model(struct.PyTreeNode):
+    """Whom a student clones."""
+
+    parameters: Parameters
+    counts: jax.Array  # bool[], whether this student clones anybody
+
+
+def _model_of(setting: Setting, number: jax.Array, population: StudentState) -> Model | None:
+    """Return whom student ``number`` clones, as that was before this iteration; None where nobody clones."""
+    if setting.cloning == "none":
+        return None
+    following = (number + 1) % setting.num_students
+    parameters = jax.tree.map(lambda leaf: leaf[following], population.parameters)
+    return Model(parameters, counts=(number == 0) | (setting.cloning == "all"))
 
 
 class Played(struct.PyTreeNode):
@@ -111,7 +179,7 @@ def play(
         num_levels=num_levels,
     )
     last_values = rollouts.last_values(student, parameters, end)
-    advantages = advantages_of(setting, rollout, last_values)
+    advantages = advantages_of(setting.ppo, rollout, last_values)
     episodes = rollouts.summarise_rollout(env, rollout)
     signals = signals_of(
         setting, parameters, start.carry, rollout, last_values, advantages, episodes, levels, max_returns
@@ -131,11 +199,11 @@ def probe_of(setting: Setting, parameters: Parameters) -> Probe:
 
 def _learn(
     setting: Setting,
-    schedule: Schedule,
     plan: Plan,
     state: StudentState,
     played: Played,
     key: jax.Array,
+    model: Model | None = None,
 ) -> tuple[StudentState, Metrics]:
     """Return the student after learning from the first B levels, or as it was where the plan does not train.
 
@@ -148,19 +216,28 @@ def _learn(
     batch = batch_of(rollout, played.advantages[:, :num_levels], carry)
     if kept := played.rollout.activations:
         batch = batch.replace(earlier=Earlier(kept, hold=jnp.bool_(True)))
-    # A run ends by whichever comes first, and so does its schedule of rates.
-    progress = jnp.maximum(schedule.student_updates / setting.total_updates, schedule.rollouts / setting.max_rollouts)
-    rate = ppo.learning_rate(setting.ppo, progress)
+    rate = ppo.learning_rate(setting.ppo, plan.progress)
 
     @jax.jit  # traced once, for its shapes and for itself
     def learn() -> tuple[StudentState, Metrics]:
-        return ppo.update(key, setting.student, state, batch, setting.ppo, rate, num_agents, setting.spread)
+        cloned = None if model is None else _policy_to_clone(setting, model, batch)
+        learnt_from = batch.replace(cloned=cloned)
+        return ppo.update(key, setting.student, state, learnt_from, setting.ppo, rate, num_agents, setting.spread)
 
     def skip() -> tuple[StudentState, Metrics]:
         nothing = jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), jax.eval_shape(learn)[1])
         return state, nothing
 
     return jax.lax.cond(plan.train, learn, skip)
+
+
+def _policy_to_clone(setting: Setting, model: Model, batch: ppo.Batch) -> jax.Array:
+    """Return the log-probabilities that another student gives in a student's place, ``f32[T, M, A]``.
+
+    All of them `distributions.MASKED` where nobody is cloned: such a policy has no weight anywhere.
+    """
+    _, logits, _ = setting.student.apply(model.parameters, batch.carry, batch.observations, batch.resets)
+    return jnp.where(model.counts, distributions.log_probabilities(logits), distributions.MASKED)
 
 
 def _starts_from_activations(setting: Setting) -> bool:

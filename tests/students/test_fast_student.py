@@ -20,6 +20,7 @@ from toy_worlds import Corridor
 
 from minied import rollout as rollouts
 from minied.env import with_agent_axis
+from minied.experience import batch_of
 from minied.spaces import Coded, Dict, Discrete
 from minied.students import ppo
 from minied.students.base import Earlier, RecordingStudent
@@ -31,7 +32,6 @@ from minied.students.ppo import Batch, PPOConfig
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.train.config import TrainConfig
 from minied.train.program import Program
-from minied.train.signals import batch_of
 
 T, M = 6, 3
 PLAIN_FILE = Path(__file__).parents[2] / "benchmarks" / "plain_student.py"

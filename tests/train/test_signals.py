@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from toy_worlds import Corridor
 
+from minied.experience import batch_of
 from minied.scores.base import ALWAYS, SIGNALS
 from minied.students.networks.config import NetworkConfig
 from minied.students.ppo import PPOConfig
@@ -16,7 +17,6 @@ from minied.teachers.base import sample_levels
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.train.config import TrainConfig
 from minied.train.setting import Setting
-from minied.train.signals import batch_of
 from minied.train.update import play
 
 B, T, A, K, P = 3, 12, 2, 2, 3

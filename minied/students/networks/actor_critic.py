@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from minied.env import Environment
-from minied.spaces import Discrete, Space
+from minied.spaces import Dict, Discrete, Mask, Space
+from minied.students import distributions
 from minied.students.base import Activations, Carry, Earlier, Parameters
 from minied.students.networks.affine import Affine, block_diagonal, side_by_side
 from minied.students.networks.config import NetworkConfig
@@ -62,7 +63,10 @@ class _Network(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class ActorCritic:
-    """A policy and K values from one network. Static and hashable; parameters live outside."""
+    """A policy and K values from one network. Static and hashable; parameters live outside.
+
+    Where the observation has a `Mask`, actions that it does not allow have no probability.
+    """
 
     observation_space: Space
     action_space: Discrete
@@ -130,4 +134,14 @@ class ActorCritic:
         self, parameters: Parameters, memory: Any, observation: Any, reset: jax.Array, earlier: Earlier | None = None
     ) -> tuple[Any, jax.Array, jax.Array, Activations]:
         network, variables = self._network, {"params": parameters}
-        return network.apply(variables, memory, observation, reset, earlier)  # type: ignore[return-value]
+        applied: Any = network.apply(variables, memory, observation, reset, earlier)
+        memory, logits, values, activations = applied
+        if (mask := self._mask) is not None:
+            logits = distributions.masked(logits, observation[mask][:, :, None, :])
+        return memory, logits, values, activations
+
+    @property
+    def _mask(self) -> str | None:
+        """The name of the observation's part that masks actions, if it has one."""
+        parts = self.observation_space.parts if isinstance(self.observation_space, Dict) else ()
+        return next((name for name, space in parts if isinstance(space, Mask)), None)

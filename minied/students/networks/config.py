@@ -16,6 +16,9 @@ class NetworkConfig:
 
     conv_filters: int = 16
     """Filters of the 3×3 convolution (stride 1, no padding) over each image of the observation."""
+    image_projection: int = 0
+    """Units of a dense layer between the convolution of an image and the memory; 0: none, as in the literature. It
+    spares the memory a product with every feature of a large image."""
     embedding_size: int = 5
     """Size of the linear embedding of each discrete part of the observation (the direction)."""
     memory: MemoryKind = "lstm"
@@ -44,6 +47,8 @@ class NetworkConfig:
         for name in (*sizes, "num_value_heads", "num_policy_heads"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: at least 1")
+        if self.image_projection < 0:
+            raise UserError(f"image_projection is {self.image_projection}; allowed: at least 0")
         if self.num_memory_layers > 1 and self.memory != "s5":
             raise UserError(f"num_memory_layers is {self.num_memory_layers}; allowed with {self.memory}: 1")
         if self.memory == "s5" and self.memory_size % 2:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minied.errors import UserError
-from minied.spaces import Box, Coded, Dict, Discrete, Space
+from minied.spaces import Box, Coded, Dict, Discrete, Mask, Space
 from minied.students.networks.affine import NATIVE, Affine, Precision, on_last_axis, product, rounded
 from minied.students.networks.config import NetworkConfig
 
@@ -16,7 +16,10 @@ count for an output and all are multiplied, so that the waste grows with the ima
 
 
 class Encoder(nn.Module):
-    """Encode an observation ``[..., *space]`` as ``f32[..., E]``; parts of a `Dict` are concatenated in its order."""
+    """Encode an observation ``[..., *space]`` as ``f32[..., E]``; parts of a `Dict` are concatenated in its order.
+
+    A `Mask` is no input.
+    """
 
     space: Space
     config: NetworkConfig
@@ -25,7 +28,8 @@ class Encoder(nn.Module):
     def __call__(self, observation) -> jax.Array:
         """Return the encoding of a batch of observations with any leading axes."""
         if isinstance(self.space, Dict):
-            parts = [self._part(name, space, observation[name]) for name, space in self.space.parts]
+            inputs = [(name, space) for name, space in self.space.parts if not isinstance(space, Mask)]
+            parts = [self._part(name, space, observation[name]) for name, space in inputs]
             return jnp.concatenate(parts, axis=-1)
         return self._part("observation", self.space, observation)
 
@@ -53,7 +57,11 @@ class Encoder(nn.Module):
                 f"the image {name!r} is {image.shape[-3]}x{image.shape[-2]}; allowed: at least 3x3, what a filter reads"
             )
         convolution = Convolution(self.config.conv_filters, self.config.precision, name=f"{name}_conv")
-        return nn.relu(convolution(image)).reshape(*leading, -1)
+        features = nn.relu(convolution(image)).reshape(*leading, -1)
+        if self.config.image_projection == 0:
+            return features
+        project = Affine(self.config.image_projection, kernel_init=_orthogonal(), name=f"{name}_projection")
+        return nn.relu(project(features.shape[-1])(features, self.config.precision))
 
 
 class Convolution(nn.Module):

@@ -1,0 +1,63 @@
+"""From a rollout to what a learner reads: advantages, one-step errors, and the batch.
+
+Letters: ``T`` steps, ``R`` levels, ``N`` agents, ``K`` value heads.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from minied.rollout import Rollout
+from minied.students import ppo
+from minied.students.advantages import generalized_advantages, temporal_differences
+from minied.students.ppo import PPOConfig
+
+
+def batch_of(rollout: Rollout, advantages: jax.Array, carry: Any) -> ppo.Batch:
+    """Return a rollout as what a student learns from: rows ``M = R · N``, level-major."""
+
+    def rows(leaf: jax.Array) -> jax.Array:  # [T, R, N, ...] -> [T, M, ...]
+        return leaf.reshape(leaf.shape[0], -1, *leaf.shape[3:])
+
+    return ppo.Batch(
+        observations=jax.tree.map(rows, rollout.observations),
+        resets=jnp.repeat(rollout.resets, rollout.rewards.shape[2], axis=1),
+        actions=rows(rollout.actions),
+        log_probs=rows(rollout.log_probs),
+        values=rows(rollout.values),
+        advantages=rows(advantages),
+        targets=rows(advantages + rollout.values.mean(axis=-1)),
+        carry=carry,
+    )
+
+
+def advantages_of(config: PPOConfig, rollout: Rollout, last_values: jax.Array) -> jax.Array:
+    """Return generalised advantages, ``f32[T, R, N]``, of the mean of the value heads.
+
+    ``last_values`` are ``f32[R, N, K]``, of the observations after the last step.
+    """
+
+    def one(rewards, values, last_value, ended, bootstrap):
+        return generalized_advantages(rewards, values, last_value, ended, bootstrap, config.discount, config.gae_lambda)
+
+    return _over_streams(one, rollout, last_values)
+
+
+def one_step_errors_of(config: PPOConfig, rollout: Rollout, last_values: jax.Array) -> jax.Array:
+    """Return one-step errors, ``f32[T, R, N]``, of the mean of the value heads; arguments as of `advantages_of`."""
+
+    def one(rewards, values, last_value, ended, bootstrap):
+        return temporal_differences(rewards, values, last_value, ended, bootstrap, config.discount)
+
+    return _over_streams(one, rollout, last_values)
+
+
+def _over_streams(function: Callable[..., jax.Array], rollout: Rollout, last_values: jax.Array) -> jax.Array:
+    """Map a function of one agent's stream over agents and levels."""
+    ended = jnp.broadcast_to(rollout.ended[..., None], rollout.rewards.shape)
+    over_agents = jax.vmap(function, in_axes=(1, 1, 0, 1, 1), out_axes=1)
+    over_levels = jax.vmap(over_agents, in_axes=(1, 1, 0, 1, 1), out_axes=1)
+    values, last_value = rollout.values.mean(axis=-1), last_values.mean(axis=-1)
+    return over_levels(rollout.rewards, values, last_value, ended, rollout.bootstrap_values)
