@@ -139,7 +139,13 @@ def _outcome(
     signals = signals_of(
         setting, parameters, start.carry, rollout, last_values, advantages, episodes, levels, max_returns
     )
+    if "population" in setting.needs:  # what it costs does not depend on who they are
+        signals = signals.replace(population=_repeated(episodes, setting.num_students))
     return Outcome(episodes, signals)
+
+
+def _repeated(tree: Any, number: int) -> Any:
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf[:, None], number, axis=1), tree)
 
 
 def _batch(setting: Setting, rollout: Rollout, advantages: jax.Array, start: RolloutState) -> Batch:

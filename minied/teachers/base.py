@@ -131,6 +131,11 @@ class Teacher(Hyperparameters, abc.ABC):
         return 0
 
     @property
+    def num_minibatches(self) -> int:
+        """Parts into which a teacher that learns itself divides the B levels of a batch; their number divides B."""
+        return 1
+
+    @property
     def needs(self) -> frozenset[str]:
         """The signals that this teacher reads in an outcome, see `Signals`; no others are computed."""
         return frozenset()

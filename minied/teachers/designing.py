@@ -39,6 +39,10 @@ PUBLISHED_NETWORK = NetworkConfig(conv_filters=128, embedding_size=10)
 """The designer of the maze literature: every feature of 128 filters goes into the memory."""
 
 
+DIVERGED = 2**30
+"""Fault of a policy whose parameters are no finite numbers. Its actions would be uniform, and nothing else would tell."""
+
+
 class Design(struct.PyTreeNode):
     """How a batch of levels was built. With a run spread over devices, each holds the designs of its part of the levels."""
 
@@ -90,6 +94,7 @@ class Designing(Hyperparameters):
     def validate_design(self, space: LevelSpace, num_levels: int, missing: Mapping[str, str]) -> None:
         """Raise `UserError` if the world has nothing to build with, or the pay cannot be computed."""
         designer = self.designer_of(space)
+        self._policy(with_agent_axis(designer))  # which raises for a mask that does not fit
         if self.start_from == "generator" and isinstance(designer, ParameterDesigner):
             raise UserError("teacher.start_from is 'generator'; allowed where parameters are chosen: empty")
         if num_levels % self.ppo.num_minibatches:
@@ -97,13 +102,23 @@ class Designing(Hyperparameters):
                 f"teacher.ppo.num_minibatches is {self.ppo.num_minibatches}, which does not divide num_envs = {num_levels};"
                 " allowed: a divisor of num_envs"
             )
+        if self.ppo.ensemble_data == "own" and self.network.num_value_heads < 2:
+            raise UserError(
+                "teacher.ppo.ensemble_data is 'own' and teacher.network.num_value_heads is"
+                f" {self.network.num_value_heads}; allowed: at least 2"
+            )
         self.pay.validate(missing)
+
+    @property
+    def num_minibatches(self) -> int:
+        """Parts of the levels in each pass of the policy's learner."""
+        return self.ppo.num_minibatches
 
     def designer_of(self, space: LevelSpace) -> Designer:
         """Return the environment in which the policy builds. Raises `UserError` if the world has none."""
         name = f"the teacher {type(self).__name__}"
         if self.builds == "auto" and not space.has("designer") and not space.has("parameters"):
-            space.require("designer", f"{name} (or `parameters` in its place)")
+            space.require("designer", f"{name}, where there are no `parameters`,")
         if self.builds == "steps" or (self.builds == "auto" and space.has("designer")):
             space.require("designer", name)
             return space.designer
@@ -192,8 +207,17 @@ class Designing(Hyperparameters):
         of_policy = {f"designer/{name}": value for name, value in state.metrics.items()}
         return of_policy | state.pay.metrics() | {"designs": state.designs}
 
-    def explain_choiceless(self, fault: int) -> str:
-        """Return the sentence for a design whose mask left no action at step ``fault − 1``."""
+    def designer_fault(self, state: DesignerState) -> jax.Array:
+        """Return 1 + the step at which a mask left no action, `DIVERGED` if the policy has diverged, else 0, ``i32[]``."""
+        leaves = jax.tree.leaves(state.learner.parameters)
+        is_finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+        return jnp.where(is_finite, state.choiceless, DIVERGED)
+
+    def explain_designer(self, fault: int) -> str:
+        """Return the sentence for a `designer_fault`."""
+        if fault == DIVERGED:
+            rate = self.ppo.learning_rate
+            return f"teacher.ppo.learning_rate is {rate:g}, allowed here: probably less, as the designer is not finite"
         return (
             f"the designer's mask leaves no action at step {fault - 1} of a design (counted from 0);"
             " allowed: at least one in every step"

@@ -22,7 +22,7 @@ from minied.levels.buffer import Ancestry, LevelBuffer
 from minied.levels.priority import Priority
 from minied.levels.space import LevelSpace
 from minied.teachers.base import REPLAY, Outcome, Plan, Probe, Proposal, Schedule, sample_levels
-from minied.teachers.scoring import ScoringTeacher, propose_stored
+from minied.teachers.scoring import ScoringTeacher, propose_stored, without_population
 
 _FIRST_SUM, _LEAST_SUM = 0.1, 1e-7  # of squared gradients, as the authors have them
 _WORST_FIRST = Priority(temperature=1.0, staleness=0.0, prioritization="uniform", eviction="score")
@@ -82,7 +82,7 @@ class NCC(ScoringTeacher):
 
     def validate(self, space: LevelSpace, num_levels: int, missing: Mapping[str, str]) -> None:
         """Raise `UserError` if the score cannot be computed, or the buffer is not whole batches."""
-        super().validate(space, num_levels, missing)
+        super().validate(space, num_levels, without_population(missing))
         if self.buffer_size % num_levels or self.buffer_size < num_levels:
             near = max(1, round(self.buffer_size / num_levels)) * num_levels
             raise UserError(

@@ -61,12 +61,12 @@ class Paired(Designing, Teacher):
         return f"teacher.pay.score is {self.pay.score!r}"
 
     def fault(self, state: DesignerState) -> jax.Array:
-        """Return 1 + the step at which a mask left no action, ``i32[]``, or 0."""
-        return state.choiceless
+        """Return whether and how the policy failed, ``i32[]``, see `Designing.designer_fault`."""
+        return self.designer_fault(state)
 
     def explain(self, fault: int) -> str:
         """Return the sentence for a `fault`."""
-        return self.explain_choiceless(fault)
+        return self.explain_designer(fault)
 
 
 class MinimaxAdversary(Paired):

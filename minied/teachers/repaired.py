@@ -83,7 +83,8 @@ class Repaired(Designing, ReplayTeacher):
     def propose(
         self, key: jax.Array, state: RepairedState, plan: Plan, space: LevelSpace, num_levels: int, probe: Probe
     ) -> tuple[RepairedState, Proposal]:
-        """Return ``[B of the protagonist | B of the antagonist]``, replayed, or designed and given twice. Consumes ``key``."""
+        """Return ``[B of the protagonist | B of the antagonist]``, replayed, or designed and given twice. Consumes
+        ``key``."""
         design_key, replay_key = jax.random.split(key)
 
         def designed() -> Proposal:
@@ -140,12 +141,12 @@ class Repaired(Designing, ReplayTeacher):
         return f"teacher.score is {self.score!r} and teacher.pay.score {self.pay.score!r}"
 
     def fault(self, state: RepairedState) -> jax.Array:
-        """Return 1 + the step at which a mask left no action, ``i32[]``, or 0."""
-        return state.designer.choiceless
+        """Return whether and how the policy failed, ``i32[]``, see `Designing.designer_fault`."""
+        return self.designer_fault(state.designer)
 
     def explain(self, fault: int) -> str:
         """Return the sentence for a `fault`."""
-        return self.explain_choiceless(fault)
+        return self.explain_designer(fault)
 
     def _with_known_returns_of_each(
         self, buffers: LevelBuffer, proposal: Proposal, space: LevelSpace

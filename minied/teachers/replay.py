@@ -57,9 +57,10 @@ class ReplayTeacher(ScoringTeacher):
     def validate(self, space: LevelSpace, num_levels: int, missing: Mapping[str, str]) -> None:
         """Raise `UserError` if the score cannot be computed, or what is offered at once does not fit into the buffer."""
         super().validate(space, num_levels, missing)
-        offered = num_levels * self.num_batches
+        batches = self.num_batches // max(self.num_own_batches, 1)  # to each buffer
+        offered = num_levels * batches
         if self.buffer_size < offered:
-            times = f" x {self.num_batches}" if self.num_batches > 1 else ""
+            times = f" x {batches}" if batches > 1 else ""
             raise UserError(f"teacher.buffer_size is {self.buffer_size}; allowed: at least num_envs{times} = {offered}")
 
     @property

@@ -22,7 +22,7 @@ from minied.teachers.base import (
     propose_new,
     sample_levels,
 )
-from minied.teachers.scoring import ScoringTeacher, propose_stored
+from minied.teachers.scoring import ScoringTeacher, propose_stored, without_population
 
 _UNIFORM = Priority(temperature=1.0, staleness=0.0, prioritization="uniform")
 
@@ -61,7 +61,7 @@ class SamplingForLearnability(ScoringTeacher):
 
     def validate(self, space: LevelSpace, num_levels: int, missing: Mapping[str, str]) -> None:
         """Raise `UserError` if the score cannot be computed, or a batch does not fit into the buffer."""
-        super().validate(space, num_levels, missing)
+        super().validate(space, num_levels, without_population(missing))
         if self.buffer_size < num_levels:
             raise UserError(f"teacher.buffer_size is {self.buffer_size}; allowed: at least num_envs = {num_levels}")
 

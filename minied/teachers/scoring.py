@@ -58,6 +58,11 @@ def propose_stored(buffer: LevelBuffer, slots: jax.Array) -> Proposal:
     return proposal.replace(slots=slots, max_returns=buffer.max_returns[slots])
 
 
+def without_population(missing: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the missing signals of a teacher that scores by `ScoringTeacher.score_by_probe`."""
+    return {**missing, "population": "this teacher scores levels that the first student alone plays"}
+
+
 class ScoringTeacher(Teacher):
     """Base of the teachers that have a score and a `LevelBuffer`. Float fields are traced."""
 

@@ -1,5 +1,7 @@
 """What does not change during a run, split into numbers (arguments of the compiled program) and the rest (static)."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -64,4 +66,6 @@ class Setting(struct.PyTreeNode):
 
 def spread_for(config: TrainConfig) -> Spread:
     """Return over which devices of this process a run of ``config`` is spread, see `spread_of`."""
-    return spread_of(config.num_devices, config.num_seeds, config.num_envs, config.ppo.num_minibatches)
+    # n environments in a or b parts: what divides n/a and n/b divides n/lcm(a, b).
+    num_minibatches = math.lcm(config.ppo.num_minibatches, config.teacher.num_minibatches)
+    return spread_of(config.num_devices, config.num_seeds, config.num_envs, num_minibatches)

@@ -4,6 +4,7 @@ Letters: ``T`` steps, ``M`` rows (environments × agents), ``A`` actions, ``K`` 
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from minied.env import Environment
+from minied.errors import UserError
 from minied.spaces import Dict, Discrete, Mask, Space
 from minied.students import distributions
 from minied.students.base import Activations, Carry, Earlier, Parameters
@@ -74,8 +76,12 @@ class ActorCritic:
 
     @classmethod
     def of(cls, env: Environment, config: NetworkConfig) -> "ActorCritic":
-        """Return the student whose network fits ``env``."""
-        return cls(env.observation_space, env.action_space, config)
+        """Return the student whose network fits ``env``. Raises `UserError` for a mask of another number of actions."""
+        student = cls(env.observation_space, env.action_space, config)
+        name, number = student._mask, env.action_space.n
+        if name is not None and (masked := student._spaces[name].shape[0]) != number:
+            raise UserError(f"the mask {name!r} is of {masked} actions; allowed: all of them, {number}")
+        return student
 
     @property
     def _network(self) -> _Network:
@@ -143,5 +149,9 @@ class ActorCritic:
     @property
     def _mask(self) -> str | None:
         """The name of the observation's part that masks actions, if it has one."""
-        parts = self.observation_space.parts if isinstance(self.observation_space, Dict) else ()
-        return next((name for name, space in parts if isinstance(space, Mask)), None)
+        return next((name for name, space in self._spaces.items() if isinstance(space, Mask)), None)
+
+    @property
+    def _spaces(self) -> Mapping[str, Space]:
+        """The parts of an observation that has parts."""
+        return self.observation_space.spaces if isinstance(self.observation_space, Dict) else {}

@@ -25,6 +25,10 @@ from flax import struct
 from minied.students.base import Earlier
 from minied.students.networks.affine import Precision, product, rounded
 
+WIDE = 2048
+"""Inputs from which on all steps' products with them are one product before the scan: their weights no longer stay in a
+cache from step to step. Below it a step's product is sooner done in the step (on CPU)."""
+
 LSTMCarry = tuple[jax.Array, jax.Array]  # (c, h), f32[M, U] each
 
 
@@ -59,11 +63,15 @@ def run(
         precision: of the products.
     """
     of_inputs, of_hidden = rounded(weights.inputs, precision), rounded(weights.hidden, precision)
+    is_wide = inputs.shape[-1] >= WIDE and inputs.shape[0] > 1
+    if is_wide:
+        inputs = product(inputs, of_inputs, precision)
 
     def step(carry: LSTMCarry, step_inputs: tuple[jax.Array, jax.Array]) -> tuple[LSTMCarry, LSTMActivations]:
         x, starts = step_inputs
         cell, hidden = (jnp.where(starts[:, None], 0.0, each) for each in carry)
-        gates = product(x, of_inputs, precision) + product(hidden, of_hidden, precision) + weights.bias[None]
+        projected = x if is_wide else product(x, of_inputs, precision)
+        gates = projected + product(hidden, of_hidden, precision) + weights.bias[None]
         i, f, g, o = jnp.split(gates, 4, axis=-1)
         i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
         cell = f * cell + i * g
