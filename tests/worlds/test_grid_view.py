@@ -44,11 +44,13 @@ def test_a_view_by_hand():
 
 
 def test_image_and_features_are_minigrid_numbers():
-    codes = jnp.asarray([[tiles.EMPTY, tiles.WALL], [tiles.GOAL, tiles.RED_GOAL]], jnp.uint8)
+    codes = [[tiles.EMPTY, tiles.WALL], [tiles.GOAL, tiles.RED_GOAL], [tiles.AGENT, tiles.TELEVISION]]
+    codes = jnp.asarray(codes, jnp.uint8)
     got = view.image(codes)
     assert got.dtype == jnp.uint8
-    np.testing.assert_array_equal(got, [[[1, 0, 0], [2, 5, 0]], [[8, 1, 0], [8, 0, 0]]])
+    np.testing.assert_array_equal(got, [[[1, 0, 0], [2, 5, 0]], [[8, 1, 0], [8, 0, 0]], [[10, 0, 0], [7, 3, 0]]])
     np.testing.assert_allclose(np.asarray(tiles.FEATURES) * 10, tiles.TRIPLES)
+    assert len(tiles.COLOURS) == len(tiles.TRIPLES) == len(set(tiles.TRIPLES)) == len(set(tiles.COLOURS))
 
 
 # -- drawing ----------------------------------------------------------------------------------------------------------
@@ -72,7 +74,7 @@ def test_picture_has_a_border_and_shows_every_tile(tile):
 def test_agent_points_where_it_looks(direction):
     tile = 32
     patch = draw.draw(CODES, (1, 0), direction, tile=tile)[2 * tile : 3 * tile, tile : 2 * tile]
-    rows, cols = np.nonzero(np.all(patch == tiles.AGENT, axis=-1))
+    rows, cols = np.nonzero(np.all(patch == tiles.AGENT_COLOUR, axis=-1))
     assert len(rows) > tile * tile / 20
     # The base of the triangle is the heavy end: the centre of mass lies behind the middle of its extent.
     lean = [np.mean(axis) - (axis.min() + axis.max()) / 2 for axis in (rows, cols)]

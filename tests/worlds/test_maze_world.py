@@ -109,7 +109,7 @@ def test_spaces(num_actions):
     env = Maze(num_actions=num_actions, view_size=7)
     assert env.action_space.n == num_actions
     assert env.observation_space.spaces["view"].shape == (7, 7)
-    assert env.observation_space.spaces["view"].num_codes == 4
+    assert env.observation_space.spaces["view"].num_codes == 6
     assert env.num_agents == 1
     assert hash(env) == hash(Maze(num_actions=num_actions, view_size=7))
 

@@ -65,7 +65,7 @@ def _stamp_agent(picture: np.ndarray, position: tuple[int, int], direction: int,
     alpha = _triangle(direction, tile)[..., None]
     top, left = (position[0] + 1) * tile, (position[1] + 1) * tile
     patch = picture[top : top + tile, left : left + tile]
-    patch[:] = (1 - alpha) * patch + alpha * np.asarray(tiles.AGENT, np.float32)
+    patch[:] = (1 - alpha) * patch + alpha * np.asarray(tiles.AGENT_COLOUR, np.float32)
 
 
 def _triangle(direction: int, tile: int) -> np.ndarray:

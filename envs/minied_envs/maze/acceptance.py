@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from minied_envs.grid import bitboard, search
-from minied_envs.maze.level import MazeLevel, make_level
+from minied_envs.maze.level import NO_TELEVISION, MazeLevel, make_level, passable
 
 MAX_TRIES = 64
 
@@ -20,8 +20,7 @@ Test = Callable[[MazeLevel], jax.Array]  # level -> bool[]
 
 def is_solvable(level: MazeLevel, width: int) -> jax.Array:
     """Return whether the goal can be reached, ``bool[]``."""
-    free = bitboard.complement(level.walls, width)
-    return search.shortest_path(free, level.start, level.goal, width) < search.UNREACHABLE
+    return search.shortest_path(passable(level, width), level.start, level.goal, width) < search.UNREACHABLE
 
 
 def is_reserved(fingerprint: jax.Array, holdout: int, named: jax.Array) -> jax.Array:
@@ -74,14 +73,19 @@ def choose(condition: jax.Array, a: MazeLevel, b: MazeLevel) -> MazeLevel:
 
 
 def carve(level: MazeLevel, width: int) -> MazeLevel:
-    """Return the level without the walls of one corridor: along the start's row, then along the goal's column."""
+    """Return the level without what stands in one corridor: along the start's row, then along the goal's column."""
     height = level.walls.shape[0]
     (row, col), (goal_row, goal_col) = level.start, level.goal
     rows = jnp.arange(height, dtype=jnp.int32)[:, None]
     cols = jnp.arange(width, dtype=jnp.int32)[None, :]
     along_row = (rows == row) & (cols >= jnp.minimum(col, goal_col)) & (cols <= jnp.maximum(col, goal_col))
     along_col = (cols == goal_col) & (rows >= jnp.minimum(row, goal_row)) & (rows <= jnp.maximum(row, goal_row))
-    return level.replace(walls=level.walls & ~bitboard.pack(along_row | along_col))
+    corridor = bitboard.pack(along_row | along_col)
+    level = level.replace(walls=level.walls & ~corridor)
+    if level.television is None:
+        return level
+    is_in_the_way = bitboard.get(corridor, width, *level.television_cell, outside=False)
+    return level.replace(television=jnp.where(is_in_the_way, jnp.uint8(NO_TELEVISION), level.television))
 
 
 def plain_levels(height: int, width: int, at_most: int) -> MazeLevel:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from minied.errors import UserError, unknown_name
 from minied_envs.grid import bitboard
 from minied_envs.grid.moves import same
-from minied_envs.maze.level import MazeLevel, make_level
+from minied_envs.maze.level import NO_TELEVISION, MazeLevel, make_level, passable
 
 Generator = Literal["uniform", "minimax", "jaxued", "dcd"]
 Mutator = Literal["minimax", "dcd"]
@@ -85,6 +85,16 @@ def draw(key: jax.Array, options: MazeLevels, height: int, width: int) -> MazeLe
     start = bitboard.pick(free, words[1])
     goal = bitboard.pick(bitboard.put(free, width, start, False), words[2])
     return make_level(walls, start, bitboard.scale(words[3], 4), goal)
+
+
+def maybe_with_television(key: jax.Array, level: MazeLevel, width: int) -> MazeLevel:
+    """Return ``level`` with a television on a uniform free cell, one time in two and if there is one. Consumes ``key``."""
+    free = bitboard.put(passable(level, width), width, level.start, False)
+    free = bitboard.put(free, width, level.goal, False)
+    coin, place = jax.random.bits(key, (2,), jnp.uint32)
+    has_one = (bitboard.scale(coin, 2) == 1) & jnp.any(free != 0)
+    cell = bitboard.pick(free, place).astype(jnp.uint8)
+    return level.replace(television=jnp.where(has_one, cell, jnp.uint8(NO_TELEVISION)))
 
 
 def _is_distinct(options: MazeLevels) -> bool:

@@ -1,8 +1,5 @@
 """What can be done with the levels of a maze? The face that teachers, evaluation and people see.
 
-The designer, the environment in which a teacher builds a level step by step (PAIRED), will be this class's `designer`
-property and a module ``designer.py`` next to this one.
-
 Letters: ``H W`` grid, ``M`` named levels of the world's size.
 """
 
@@ -20,6 +17,8 @@ from minied.levels.space import LevelSpace, Suite
 from minied_envs.grid import bitboard, draw, tiles
 from minied_envs.maze import acceptance, generators, metrics, mutators, named
 from minied_envs.maze import level as levels
+from minied_envs.maze.designer import MazeDesigner
+from minied_envs.maze.parameters import MazeParameters
 
 if TYPE_CHECKING:
     from minied_envs.maze.world import Maze
@@ -44,31 +43,54 @@ class MazeLevelSpace(LevelSpace[levels.MazeLevel]):
 
     def optimal_return(self, level: levels.MazeLevel) -> jax.Array:
         """Return the highest undiscounted return, ``f32[]``; `metrics.best_return` also takes a discount."""
-        actions = metrics.fewest_actions(level, self.maze.width)
-        return metrics.best_return(actions, self.maze.max_steps, self.maze.time_penalty)
+        return metrics.optimal_return(level, self.maze.width, self.maze.max_steps, self.maze.time_penalty)
+
+    @property
+    def designer(self) -> MazeDesigner:
+        """The environment in which a teacher builds a level. Raises `UserError` if some levels must not be trained on."""
+        self._require_all_levels("designer")
+        return MazeDesigner(self.maze.height, self.maze.width, self.maze.noisy_tv, self.maze.design)
+
+    @property
+    def parameters(self) -> MazeParameters:
+        """Number of walls, start and goal. Raises `UserError` if some levels must not be trained on."""
+        self._require_all_levels("parameters")
+        return MazeParameters(self.maze.height, self.maze.width, self.maze.levels.num_walls, self.maze.noisy_tv)
 
     def describe(self, level: levels.MazeLevel) -> dict[str, jax.Array]:
-        """Return number of walls, path lengths in moves and in actions, best return, solvability, Manhattan distance."""
-        return metrics.describe(level, self.maze.width, self.maze.max_steps, self.maze.time_penalty)
+        """Return number of walls, path lengths in moves and in actions, best return, solvability, Manhattan distance.
+
+        With ``noisy_tv`` also whether there is a television. Paths and solvability are those of the goal.
+        """
+        features = metrics.describe(level, self.maze.width, self.maze.max_steps, self.maze.time_penalty)
+        if self.maze.noisy_tv:
+            features["television"] = level.has_television.astype(jnp.float32)
+        return features
 
     def is_valid(self, level: levels.MazeLevel) -> jax.Array:
-        """Return whether start and goal are different free cells of the grid, ``bool[]``."""
+        """Return whether start, goal and any television are different free cells of the grid, ``bool[]``."""
         return levels.is_valid(level, self.maze.height, self.maze.width)
 
     def check(self, level: levels.MazeLevel) -> None:
         """Raise `UserError` that says what is wrong with ``level``. Host only."""
-        levels.check(level, self.maze.height, self.maze.width)
+        levels.check(level, self.maze.height, self.maze.width, self.maze.noisy_tv)
 
     def is_reserved(self, level: levels.MazeLevel) -> jax.Array:
-        """Return whether ``holdout`` keeps ``level`` for evaluation, ``bool[]``."""
+        """Return whether ``holdout`` keeps ``level`` for evaluation, ``bool[]``, whether it has a television or not."""
         if self.maze.levels.holdout == 0:
             return jnp.bool_(False)
         names = jnp.asarray(_named_fingerprints(self))
-        return acceptance.is_reserved(self.fingerprint(level), self.maze.levels.holdout, names)
+        bare = level.replace(television=None)
+        return acceptance.is_reserved(self.fingerprint(bare), self.maze.levels.holdout, names)
 
     def draw_raw(self, key: jax.Array) -> levels.MazeLevel:
         """Return one draw of the generator, solvable or not, reserved or not. Consumes ``key``."""
-        return generators.draw(key, self.maze.levels, self.maze.height, self.maze.width)
+        maze = self.maze
+        if not maze.noisy_tv:
+            return generators.draw(key, maze.levels, maze.height, maze.width)
+        key_level, key_television = jax.random.split(key)
+        level = generators.draw(key_level, maze.levels, maze.height, maze.width)
+        return generators.maybe_with_television(key_television, level, maze.width)
 
     # -- host only ----------------------------------------------------------------------------------------------------
 
@@ -77,6 +99,8 @@ class MazeLevelSpace(LevelSpace[levels.MazeLevel]):
         walls = np.asarray(bitboard.unpack(jnp.asarray(level.walls), self.maze.width))
         codes = np.where(walls, tiles.WALL, tiles.EMPTY).astype(np.uint8)
         codes[tuple(np.asarray(level.goal_position, int))] = tiles.GOAL
+        if bool(level.has_television):
+            codes[tuple(np.asarray(level.television, int))] = tiles.TELEVISION
         position, direction = (level.start, level.direction) if state is None else (state.position, state.direction)
         row, col = (int(i) for i in np.asarray(position))
         return draw.draw(codes, (row, col), int(direction), self.maze.view_size)
@@ -87,8 +111,11 @@ class MazeLevelSpace(LevelSpace[levels.MazeLevel]):
         return levels.to_text(level, self.maze.width)
 
     def from_text(self, text: str) -> levels.MazeLevel:
-        """Return the level drawn with ``#`` wall, ``.`` floor, ``G`` goal and one of ``> v < ^`` for the agent."""
-        return levels.from_text(text, self.maze.height, self.maze.width)
+        """Return the level drawn with ``#`` wall, ``.`` floor, ``G`` goal and one of ``> v < ^`` for the agent.
+
+        With ``noisy_tv`` there may be a ``T``, the television.
+        """
+        return levels.from_text(text, self.maze.height, self.maze.width, self.maze.noisy_tv)
 
     @property
     def suites(self) -> Mapping[str, str]:
@@ -108,6 +135,16 @@ class MazeLevelSpace(LevelSpace[levels.MazeLevel]):
     @property
     def _refuses(self) -> bool:
         return self.maze.levels.solvable_only or self.maze.levels.holdout > 0
+
+    def _require_all_levels(self, by: str) -> None:
+        """Raise `UserError` if the world refuses levels: a teacher that makes them ``by`` this cannot be told to."""
+        options = self.maze.levels
+        for name, value in (("holdout", options.holdout), ("solvable_only", options.solvable_only)):
+            if value:
+                raise UserError(
+                    f"levels.{name} is {value}; allowed with a teacher that uses `{by}`: {type(value)(0)},"
+                    " because it can make any level, and none can be kept from it"
+                )
 
     def _accepts(self, level: levels.MazeLevel) -> jax.Array:
         accepted = ~self.is_reserved(level)
@@ -133,6 +170,7 @@ def _last_resort(space: MazeLevelSpace) -> levels.MazeLevel:
         # Without a holdout the first will do; with one, each is reserved with a chance of at most one half.
         at_most = 4096 if space.maze.levels.holdout else 1
         plain = acceptance.plain_levels(space.maze.height, space.maze.width, at_most)
+        plain = levels.with_television(plain, space.maze.noisy_tv)
         usable = np.flatnonzero(~np.asarray(jax.vmap(space.is_reserved)(plain)))
     if usable.size == 0:
         raise UserError(

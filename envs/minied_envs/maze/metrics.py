@@ -7,19 +7,32 @@ import jax
 import jax.numpy as jnp
 
 from minied_envs.grid import bitboard, search
-from minied_envs.maze.level import MazeLevel
+from minied_envs.maze.level import MazeLevel, passable
 from minied_envs.maze.world import goal_reward
 
 
 def shortest_path(level: MazeLevel, width: int) -> jax.Array:
     """Return the moves from start to goal, not counting turns, ``i32[]``, or `search.UNREACHABLE`."""
-    return search.shortest_path(bitboard.complement(level.walls, width), level.start, level.goal, width)
+    return search.shortest_path(passable(level, width), level.start, level.goal, width)
 
 
 def fewest_actions(level: MazeLevel, width: int) -> jax.Array:
     """Return the actions that a perfect agent needs, turns included, ``i32[]``, or `search.UNREACHABLE`."""
-    free = bitboard.complement(level.walls, width)
-    return search.fewest_actions(free, level.start, level.direction, level.goal, width)
+    return search.fewest_actions(passable(level, width), level.start, level.direction, level.goal, width)
+
+
+def optimal_return(level: MazeLevel, width: int, max_steps: int, time_penalty: bool) -> jax.Array:
+    """Return the highest expected return of any policy, ``f32[]``: at the goal or, if that is more, at the television.
+
+    The television is worth half of what a goal in its place would be. Each ends the episode, so that the way to one does not
+    lead through the other.
+    """
+    best = best_return(fewest_actions(level, width), max_steps, time_penalty)
+    if level.television is None:
+        return best
+    free = bitboard.put(bitboard.complement(level.walls, width), width, level.goal, False)
+    actions = search.fewest_actions(free, level.start, level.direction, level.television_cell, width)
+    return jnp.maximum(best, 0.5 * best_return(actions, max_steps, time_penalty))
 
 
 def best_return(actions: jax.Array, max_steps: int, time_penalty: bool, discount: float = 1.0) -> jax.Array:
@@ -57,7 +70,7 @@ def describe(level: MazeLevel, width: int, max_steps: int, time_penalty: bool) -
         "num_walls": bitboard.count(level.walls).astype(jnp.float32),
         "shortest_path": length(moves),
         "fewest_actions": length(actions),
-        "optimal_return": best_return(actions, max_steps, time_penalty),
+        "optimal_return": optimal_return(level, width, max_steps, time_penalty),
         "solvable": is_solvable.astype(jnp.float32),
         "manhattan_distance": jnp.sum(jnp.abs(level.start - level.goal)).astype(jnp.float32),
     }

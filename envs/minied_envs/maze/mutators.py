@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from minied_envs.grid import bitboard
 from minied_envs.maze.acceptance import choose
 from minied_envs.maze.generators import MazeLevels
-from minied_envs.maze.level import MazeLevel, is_valid, make_level
+from minied_envs.maze.level import MazeLevel, is_valid, make_level, settled
 
 # Kinds of edits, minimax
 NOTHING, FLIP_WALL, MOVE_GOAL = range(3)
@@ -19,11 +19,15 @@ WALL, EMPTY, GOAL, AGENT = range(4)
 
 
 def mutate(key: jax.Array, level: MazeLevel, options: MazeLevels, width: int) -> MazeLevel:
-    """Return an edited copy of ``level``, again valid. Consumes ``key``."""
+    """Return an edited copy of ``level``, again valid. Consumes ``key``.
+
+    A television stays where it is, unless an edit puts something else there: then there is none.
+    """
     if options.num_edits == 0:
         return level
     editor = edit_minimax if options.mutator == "minimax" else edit_dcd
-    return editor(key, level, options, width)
+    child = editor(key, level.replace(television=None), options, width)
+    return settled(child.replace(television=level.television), width)
 
 
 def edit_minimax(key: jax.Array, level: MazeLevel, options: MazeLevels, width: int) -> MazeLevel:

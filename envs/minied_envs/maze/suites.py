@@ -2,7 +2,8 @@
 
 The horizon is part of a suite, because published numbers differ by it: 2 (H + 2)(W + 2) for named levels and perfect
 mazes as in DCD and minimax (jaxued stops at 250), 4 (H + 2)(W + 2) for crossings, 250 for FourRooms and Memory, and the
-world's own for levels from its generator. A part keeps the actions and the view of the world that is tested.
+world's own for levels from its generator. A part keeps the actions and the view of the world that is tested. No suite has a
+television, also where training levels may (``noisy_tv``).
 """
 
 import dataclasses
@@ -17,7 +18,8 @@ import numpy as np
 from minied.errors import UserError, unknown_name
 from minied.levels.space import Suite
 from minied_envs.maze import acceptance, named, procedural
-from minied_envs.maze.level import MazeLevel
+from minied_envs.maze.design import MazeDesign
+from minied_envs.maze.level import MazeLevel, with_television
 from minied_envs.maze.memory import MemoryMaze
 from minied_envs.maze.world import Maze
 
@@ -53,7 +55,8 @@ def build(maze: Maze, name: str) -> Parts:
         raise unknown_name("suite", name, list(recipes))
     sentence, make = recipes[name]
     with jax.ensure_compile_time_eval():
-        return tuple(dataclasses.replace(part, name=name, description=sentence) for part in make(maze))
+        parts = (_as_trained_on(part) for part in make(maze))
+        return tuple(dataclasses.replace(part, name=name, description=sentence) for part in parts)
 
 
 def _recipes(maze: Maze) -> Mapping[str, tuple[str, Callable[[Maze], Parts]]]:
@@ -113,6 +116,13 @@ def _for_world(recipes: dict, maze: Maze, own: tuple[str, ...]) -> dict:
     return {default: recipes[default]} | recipes
 
 
+def _as_trained_on(part: Suite) -> Suite:
+    """Return the part with levels of the same leaves as those that its world draws: none of them has a television."""
+    if not isinstance(part.env, Maze):
+        return part
+    return dataclasses.replace(part, levels=with_television(part.levels, part.env.noisy_tv))
+
+
 # -- from the training generator --------------------------------------------------------------------------------------
 
 
@@ -129,8 +139,8 @@ def _held_out(maze: Maze) -> Parts:
 
 
 def _search(maze: Maze, reserved: bool, seed: int) -> MazeLevel:
-    """Return `NUM_LEVELS` different solvable levels of the raw generator, fewer if it has no more."""
-    space = maze.level_space
+    """Return `NUM_LEVELS` different solvable levels of the raw generator without televisions, fewer if it has no more."""
+    space = dataclasses.replace(maze, noisy_tv=False).level_space
 
     @jax.jit
     def try_batch(key: jax.Array) -> tuple[MazeLevel, jax.Array, jax.Array]:
@@ -227,7 +237,12 @@ def _long_horizon(height: int, width: int) -> int:
 
 
 def _resized(maze: Maze, height: int, width: int, max_steps: int) -> Maze:
-    """Return the world for another size and horizon; its own generator is adapted to fit, and reserves nothing."""
+    """Return the world for another size and horizon; its own generator is adapted to fit, and reserves nothing.
+
+    Nobody builds its levels: how they would be built is left at the defaults, which fit any size.
+    """
     num_walls = min(maze.levels.num_walls, height * width - 2)
     options = dataclasses.replace(maze.levels, num_walls=num_walls, holdout=0)
-    return dataclasses.replace(maze, height=height, width=width, max_steps=max_steps, levels=options)
+    return dataclasses.replace(
+        maze, height=height, width=width, max_steps=max_steps, levels=options, design=MazeDesign()
+    )

@@ -4,6 +4,11 @@ Sources: Dennis et al. 2020 (PAIRED, arXiv 2012.02096) and its successors DCD, m
 dynamics. The agent turns and walks, and is rewarded when it moves into the goal; unlike in MiniGrid it then stays where
 it is. Time-outs are `truncated`, not `terminated` as in minimax and jaxued, so that a learner may bootstrap.
 
+With ``noisy_tv`` a level may have a television, the noisy one of Burda et al. 2018 (arXiv 1808.04355) as a teacher meets it
+in Kanitscheider and Edwards 2022 (AutoDIME, arXiv 2203.02481): moving into its cell ends the episode, and a fair coin
+decides whether that is worth what the goal would be, or nothing. Nobody can learn to predict it, which attracts a teacher
+that is paid for errors of prediction.
+
 Letters: ``H W`` grid, ``v`` view.
 """
 
@@ -18,6 +23,7 @@ from minied.env import Environment
 from minied.errors import UserError
 from minied.spaces import Coded, Dict, Discrete
 from minied_envs.grid import bitboard, moves, tiles, view
+from minied_envs.maze.design import MazeDesign
 from minied_envs.maze.generators import MazeLevels
 from minied_envs.maze.level import MazeLevel
 
@@ -51,8 +57,12 @@ class Maze(Environment[MazeLevel, MazeState]):
     """7 for MiniGrid's actions, of which the last four do nothing here and cost a step, or 3 for those that move."""
     time_penalty: bool = True
     """Reward the goal with 1 - 0.9 n / T after n steps; if false, with 1."""
+    noisy_tv: bool = False
+    """Levels may have a television: entering its cell ends the episode, rewarded as the goal by the toss of a coin."""
     levels: MazeLevels = dataclasses.field(default_factory=MazeLevels)
     """How levels are drawn and edited."""
+    design: MazeDesign = dataclasses.field(default_factory=MazeDesign)
+    """How a teacher builds a level, of teachers that do."""
 
     def __post_init__(self) -> None:
         for name in ("height", "width"):
@@ -62,6 +72,7 @@ class Maze(Environment[MazeLevel, MazeState]):
             raise UserError(f"height x width is {self.height}x{self.width}; allowed: at least 2 cells")
         check_options(self.max_steps, self.view_size, self.num_actions)
         self.levels.check_fits(self.height, self.width)
+        self.design.check_fits(self.height, self.width, self.noisy_tv)
 
     @property
     def action_space(self) -> Discrete:
@@ -86,23 +97,29 @@ class Maze(Environment[MazeLevel, MazeState]):
         return self._observe(state, level), state
 
     def step(self, key: jax.Array, state: MazeState, action: jax.Array, level: MazeLevel):
-        """Turn, walk, or only let time pass. Nothing is random: ``key`` is not used."""
+        """Turn, walk, or only let time pass. Consumes ``key``, which only a television uses."""
         target = moves.ahead(state.position, state.direction)
         is_forward = action == moves.FORWARD
         at_goal = moves.same(target, level.goal)
-        is_blocked = at_goal | bitboard.get(level.walls, self.width, target[0], target[1], outside=True)
+        at_end = at_goal if level.television is None else at_goal | moves.same(target, level.television_cell)
+        is_blocked = at_end | bitboard.get(level.walls, self.width, target[0], target[1], outside=True)
         state = MazeState(
             position=jnp.where(is_forward & ~is_blocked, target, state.position),
             direction=moves.turn(state.direction, action),
             time=state.time + 1,
         )
-        terminated = is_forward & at_goal
+        terminated = is_forward & at_end
         truncated = ~terminated & (state.time >= self.max_steps)
-        reward = jnp.where(terminated, goal_reward(state.time, self.max_steps, self.time_penalty), 0.0)
+        is_paid = terminated
+        if level.television is not None:
+            is_paid = terminated & (at_goal | jax.random.bernoulli(key))
+        reward = jnp.where(is_paid, goal_reward(state.time, self.max_steps, self.time_penalty), 0.0)
         return self._observe(state, level), state, reward, terminated, truncated, {}
 
     def _observe(self, state: MazeState, level: MazeLevel) -> Observation:
         marks = ((level.goal, tiles.GOAL),)
+        if level.television is not None:
+            marks = (*marks, (level.television_cell, tiles.TELEVISION))
         codes = view.crop(level.walls, self.width, marks, state.position, state.direction, self.view_size)
         return {"view": codes, "direction": state.direction}
 
