@@ -228,7 +228,7 @@ def test_what_every_algorithm_shares_is_defined_once(function, home):
             ("gae", "advantage"),
             {
                 "minied.students.advantages": 1,
-                "minied.train.signals": 1,  # which maps it over agents and levels
+                "minied.experience": 1,  # which maps it over agents and levels
                 "minied.scores.value_errors": 1,  # scores named after what they read
                 "minied.scores.negative_advantage_if_solved": 1,
             },

@@ -24,6 +24,7 @@ TEACHERS = {
     "accel": "ACCEL",
     "parallel_plr": "PLR∥",
     "parallel_accel": "ACCEL∥",
+    "paired": "PAIRED",
 }
 """The teachers that minimax has too, and what they are called in tables."""
 PRESETS = {
@@ -31,6 +32,7 @@ PRESETS = {
     "accel": "maze/minimax_accel",
     "parallel_plr": "maze/minimax_parallel_plr",
     "parallel_accel": "maze/minimax_parallel_accel",
+    "paired": "maze/minimax_paired",
     "sfl": "maze/sfl",
     "ncc": "maze/ncc",
 }

@@ -227,7 +227,9 @@ class Designing(Hyperparameters):
         return MixedWithUniform(ActorCritic.of(env, self.network), self.uniform_share)
 
 
-_METRICS = ("policy_loss", "value_loss", "entropy", "approximate_kl", "gradient_norm", "first_ratio_error")
+_METRICS = (
+    "policy_loss", "value_loss", "entropy", "approximate_kl", "gradient_norm", "first_ratio_error", "learning_rate",
+)  # fmt: skip
 
 
 def _first_choiceless(rollout: Rollout, policy: Student, plan: Plan) -> jax.Array:

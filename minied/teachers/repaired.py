@@ -83,8 +83,7 @@ class Repaired(Designing, ReplayTeacher):
     def propose(
         self, key: jax.Array, state: RepairedState, plan: Plan, space: LevelSpace, num_levels: int, probe: Probe
     ) -> tuple[RepairedState, Proposal]:
-        """Return ``[B of the protagonist | B of the antagonist]``, replayed, or designed and given twice. Consumes
-        ``key``."""
+        """Return ``[B of the protagonist | B of the antagonist]``: replayed, or designed for both. Consumes ``key``."""
         design_key, replay_key = jax.random.split(key)
 
         def designed() -> Proposal:

@@ -19,6 +19,7 @@ filters, LSTM 256. Changed are only
 Counting: "steps" are the environment steps simulated for training, "learnt" those that a gradient step used, "updates" the
 calls, "gradient_updates" those in which the student learnt. A replay update of ACCEL simulates twice, for the children. The
 parallel forms simulate 2 (PLR) or 3 (ACCEL) times ``--num-envs`` environments in every update and learn from ``--num-envs``.
+PAIRED counts both students, and its designer's steps nowhere.
 """
 
 from __future__ import annotations
@@ -38,11 +39,13 @@ class Method(NamedTuple):
     recipe: str
     batches: int = 1  # of num_envs environments in every update
     replayed_batches: int = 0  # more of them in an update that learns from replayed levels
-    robust: bool = True  # ignored for DR, which has no buffer
+    robust: bool = True  # ignored where there is no buffer
+    students: int = 1  # each of whom plays and learns from every batch
 
 
 METHODS = {
     "dr": Method("dr"),
+    "paired": Method("paired", students=2),
     "plr": Method("plr", robust=False),
     "robust_plr": Method("plr"),
     "accel": Method("accel", replayed_batches=1),
@@ -74,8 +77,8 @@ def arguments_of(options: argparse.Namespace, configs: pathlib.Path) -> dict[str
 def counts_of(method: Method, updates: int, gradient_updates: int, batch: int) -> dict[str, int]:
     """Return what so many updates did; ``batch`` is the environment steps of one batch of rollouts."""
     return {
-        "steps": (updates * method.batches + gradient_updates * method.replayed_batches) * batch,
-        "learnt": gradient_updates * batch,
+        "steps": (updates * method.batches + gradient_updates * method.replayed_batches) * method.students * batch,
+        "learnt": gradient_updates * method.students * batch,
         "updates": updates,
         "gradient_updates": gradient_updates,
     }
