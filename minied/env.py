@@ -81,6 +81,10 @@ class Environment(abc.ABC, Generic[LevelT, StateT]):
             step, also when the episode ended. ``reward`` is ``f32[]`` (``f32[N]`` with several agents). ``terminated``
             and ``truncated`` are ``bool[]``, shared by the agents and never both true: an episode that reaches its end
             and its last step at once is terminated.
+
+        With several agents ``info`` may hold ``present``, ``bool[N]``: which of them took part in this step, at least
+        one. Scores and the returns of episodes are then means over those; learners still read the rows of all. Without
+        it all do.
         """
 
     def is_solved(self, episode_return: jax.Array) -> jax.Array:

@@ -14,7 +14,10 @@ from flax import struct
 
 
 class EpisodeSummary(struct.PyTreeNode):
-    """Finished episodes of one level (or ``[B]`` of them). Returns are undiscounted, averaged over agents."""
+    """Finished episodes of one level (or ``[B]`` of them).
+
+    Returns are undiscounted, averaged over the agents that took part in the episode.
+    """
 
     num_finished: jax.Array  # i32[]
     num_solved: jax.Array  # i32[]
@@ -54,7 +57,9 @@ class RunningEpisode(struct.PyTreeNode):
         return jax.tree.map(lambda leaf: jnp.where(ended, jnp.zeros_like(leaf), leaf), self)
 
 
-def summarise(ended: jax.Array, returns: jax.Array, lengths: jax.Array, solved: jax.Array) -> EpisodeSummary:
+def summarise(
+    ended: jax.Array, returns: jax.Array, lengths: jax.Array, solved: jax.Array, present: jax.Array | None = None
+) -> EpisodeSummary:
     """Return the summary of one level.
 
     Args:
@@ -62,11 +67,14 @@ def summarise(ended: jax.Array, returns: jax.Array, lengths: jax.Array, solved: 
         returns: ``f32[T, N]``, the running return including step t.
         lengths: ``i32[T]``, the running length including step t.
         solved: ``bool[T]``, whether an episode that ended at t with that return counts as solved.
+        present: ``bool[T, N]``, which agents took part in step t; None: all in all.
     """
     chex.assert_equal_shape([ended, lengths, solved])
     num_finished = jnp.sum(ended, dtype=jnp.int32)
     count = num_finished.astype(jnp.float32)
-    mean_over_agents = returns.mean(axis=-1)
+    mean_over_agents = (
+        returns.mean(axis=-1) if present is None else mean_over_present(returns, _took_part(ended, present))
+    )
     mean_return = _ratio(jnp.sum(jnp.where(ended, mean_over_agents, 0.0)), count)
     deviations = jnp.where(ended, jnp.square(mean_over_agents - mean_return), 0.0)
     return EpisodeSummary(
@@ -79,12 +87,33 @@ def summarise(ended: jax.Array, returns: jax.Array, lengths: jax.Array, solved: 
     )
 
 
-def finished_step_weights(ended: jax.Array, of: Literal["mean", "sum", "first"] = "mean") -> jax.Array:
+def mean_over_present(values: jax.Array, present: jax.Array) -> jax.Array:
+    """Return the mean over the agents that are there, ``f32[T]``, of ``f32[T, N]``, ``bool[T, N]``; 0 where none is.
+
+    What is said of absent agents counts nothing, whatever it is.
+    """
+    number = jnp.sum(present, axis=-1, dtype=jnp.int32)
+    return jnp.sum(jnp.where(present, values, 0.0), axis=-1) / jnp.maximum(number, 1).astype(jnp.float32)
+
+
+def _took_part(ended: jax.Array, present: jax.Array) -> jax.Array:
+    """Return whether each agent was there at any step of the episode that step t belongs to, ``bool[T, N]``."""
+    episode = _number_of_episode(ended)
+    ever = jax.ops.segment_max(present.astype(jnp.int32), episode, num_segments=ended.shape[0]) > 0
+    return ever[episode]
+
+
+def finished_step_weights(
+    ended: jax.Array, of: Literal["mean", "sum", "first"] = "mean", number: jax.Array | None = None
+) -> jax.Array:
     """Return ``f32[T]`` weights such that a weighted sum over steps is the mean over finished episodes of their means.
 
     A step of a finished episode of length ``n``, one of ``E``, weighs ``1 / (n E)``; steps of the unfinished tail weigh
     0. The weights sum to 1, or to 0 if no episode finished. With ``of="sum"`` it is the mean of their sums (each step weighs
     ``1 / E``), with ``"first"`` of their first steps (which weigh ``1 / E``, the others 0).
+
+    ``number`` ``i32[T]`` is how many values step t is the mean of, if not always as many: those of an episode, not its
+    steps, then count the same in its mean.
     """
     chex.assert_rank(ended, 1)
     steps = jnp.arange(ended.shape[0], dtype=jnp.int32)
@@ -96,6 +125,11 @@ def finished_step_weights(ended: jax.Array, of: Literal["mean", "sum", "first"] 
         finished = finished & (steps == start)
     length = jnp.where(finished & (of == "mean"), end - start + 1, 1).astype(jnp.float32)
     num_finished = jnp.maximum(jnp.sum(ended), 1).astype(jnp.float32)
+    if number is not None and of == "mean":
+        until = jnp.cumsum(number)
+        in_episode = until[jnp.minimum(end, unfinished - 1)] - until[start] + number[start]
+        share = number.astype(jnp.float32) / jnp.maximum(in_episode, 1).astype(jnp.float32)
+        return jnp.where(finished, share / num_finished, 0.0)
     return jnp.where(finished, 1.0 / (length * num_finished), 0.0)
 
 
@@ -104,11 +138,15 @@ def mean_of_episode_maxima(ended: jax.Array, per_step: jax.Array) -> jax.Array:
 
     ``ended`` is ``bool[T]``. The unfinished tail counts nothing, whatever it holds.
     """
-    episode = jnp.append(0, jnp.cumsum(ended, dtype=jnp.int32)[:-1])  # the number of each step's episode
     num_finished = jnp.sum(ended, dtype=jnp.int32)
-    highest = jax.ops.segment_max(per_step, episode, num_segments=ended.shape[0])
+    highest = jax.ops.segment_max(per_step, _number_of_episode(ended), num_segments=ended.shape[0])
     finished = jnp.arange(ended.shape[0], dtype=jnp.int32) < num_finished
     return jnp.sum(jnp.where(finished, highest, 0.0)) / jnp.maximum(num_finished, 1).astype(jnp.float32)
+
+
+def _number_of_episode(ended: jax.Array) -> jax.Array:
+    """Return the number of each step's episode within the rollout, ``i32[T]``, from 0."""
+    return jnp.append(0, jnp.cumsum(ended, dtype=jnp.int32)[:-1])
 
 
 def _ratio(numerator: jax.Array, count: jax.Array) -> jax.Array:

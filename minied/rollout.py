@@ -13,6 +13,7 @@ from flax import struct
 
 from minied.env import Environment
 from minied.episodes import EpisodeSummary, RunningEpisode, summarise
+from minied.errors import UserError
 from minied.students import distributions
 from minied.students.base import Parameters, RecordingStudent, Student
 
@@ -35,6 +36,7 @@ class Rollout(struct.PyTreeNode):
     lengths: jax.Array  # i32[T, B], likewise
     log_policy: jax.Array = UNKEPT  # f32[T, B, N, A], log-probabilities of all actions; if asked for
     policy_ensemble: jax.Array = UNKEPT  # f32[T, B, N, P, A], likewise of every policy head; if asked for
+    present: Any = UNKEPT  # bool[T, B, N], which agents took part in step t, of worlds that tell (`Environment.step`)
     info: Any = UNKEPT  # what the world tells of each step, [T, B, ...]; if asked for
     activations: Any = ()  # [T, M', ...] of the first M' rows; if asked for
 
@@ -140,6 +142,7 @@ def collect(
             lengths=running.length,
             log_policy=jax.nn.log_softmax(logits) if "log_policy" in keep else UNKEPT,
             policy_ensemble=ensemble,
+            present=_present(env, info),
             info=info if "info" in keep else UNKEPT,
             activations=activations,
         )
@@ -151,6 +154,19 @@ def collect(
         return state, record
 
     return jax.lax.scan(step, state, (uniforms, env_keys))
+
+
+def _present(env: Environment, info: dict[str, jax.Array]) -> Any:
+    """Return which agents took part in a step, ``bool[B, N]``, of a world with several that tells, else None."""
+    if env.num_agents == 1 or "present" not in info:
+        return UNKEPT
+    present = info["present"]
+    if present.shape[1:] != (env.num_agents,):
+        kind = list(present.shape[1:])
+        raise UserError(
+            f"info['present'] of {type(env).__name__} is {kind}; allowed: bool[{env.num_agents}], one an agent"
+        )
+    return present
 
 
 def act(
@@ -200,7 +216,8 @@ def summarise_rollout(env: Environment, rollout: Rollout) -> EpisodeSummary:
     """Return what finished on each level, ``[B]``."""
     solved = jax.vmap(jax.vmap(env.is_solved))(rollout.returns)
     by_level = jax.tree.map(
-        lambda leaf: jnp.moveaxis(leaf, 0, 1), (rollout.ended, rollout.returns, rollout.lengths, solved)
+        lambda leaf: jnp.moveaxis(leaf, 0, 1),
+        (rollout.ended, rollout.returns, rollout.lengths, solved, rollout.present),
     )
     return jax.vmap(summarise)(*by_level)
 

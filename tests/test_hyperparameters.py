@@ -34,7 +34,7 @@ def test_leaves_are_the_float_fields_and_nothing_else():
     ppo = {str(path[-1])[1:] for path, _ in jax.tree_util.tree_leaves_with_path(PPOConfig())}
     assert ppo == {
         "learning_rate", "discount", "gae_lambda", "clip", "value_coefficient", "entropy_coefficient", "max_grad_norm",
-        "adam_epsilon",
+        "adam_epsilon", "cloning_coefficient",
     }  # fmt: skip
     plr = {str(path[-1])[1:] for path, _ in jax.tree_util.tree_leaves_with_path(PrioritizedLevelReplay())}
     assert plr == {

@@ -16,6 +16,7 @@ from toy_worlds import EditableCorridor
 from minied import registry
 from minied.students.networks.config import NetworkConfig
 from minied.students.ppo import PPOConfig
+from minied.teachers.designing import Designing
 from minied.teachers.scoring import ScoringTeacher
 from minied.train.config import TrainConfig
 from minied.train.program import Program, _advance, _init
@@ -25,14 +26,23 @@ ENV = EditableCorridor(length=5, max_steps=6)
 NETWORK = NetworkConfig(
     memory="none", memory_size=4, head_size=4, embedding_size=2, num_value_heads=2, num_policy_heads=2
 )
+LEARNER = PPOConfig(learning_rate=0.01, num_epochs=1)
 TEACHERS, SCORES = registry.names("teacher"), registry.names("score")
-UNSCORED = ("domain_randomization", "fixed_curriculum")  # teachers that need no score
+UNSCORED = ("domain_randomization", "fixed_curriculum", "minimax_adversary", "paired")  # teachers without a `score`
+REGRETS = ("flexible_regret", "mean_relative_regret", "population_regret", "relative_regret")
+"""Scores that compare students."""
+IMPOSSIBLE = [(name, score) for name in ("ncc", "repaired", "sfl") for score in REGRETS]
+"""Teachers that score what only one student plays."""
 
 _REPLAY = {"buffer_size": 12, "minimum_fill": 0.5}  # warm once 6 levels were offered: 2 batches
 _ALWAYS = {"replay_probability": 1.0}  # no chance is left in the plan
+_DESIGNING = {"network": NetworkConfig(memory="none", memory_size=4, head_size=4, embedding_size=2), "ppo": LEARNER}
 OPTIONS = {
     "domain_randomization": {},
     "fixed_curriculum": {"file": "suite:ends", "updates_per_level": 2},
+    "minimax_adversary": _DESIGNING,
+    "paired": _DESIGNING,
+    "repaired": _DESIGNING | _REPLAY | _ALWAYS | {"score": "positive_value_loss"},
     "plr": _REPLAY | _ALWAYS | {"score": "positive_value_loss"},
     "robust_plr": _REPLAY | _ALWAYS | {"score": "max_mc"},
     "uniform_replay": _REPLAY | _ALWAYS | {"score": "l1_value_loss"},
@@ -55,6 +65,9 @@ COUNTS = {
     # teacher: student updates, batches of new levels, batches of B × T steps, of N = 7 iterations
     "domain_randomization": (7, 7, 7),
     "fixed_curriculum": (7, 0, 7),  # the levels are the user's
+    "minimax_adversary": (7, 0, 7),
+    "paired": (7, 0, 14),  # two students play
+    "repaired": (5, 2, 14),  # new new R R R R R, each by two students
     "plr": (7, 2, 7),  # new new R R R R R, learning from all
     "robust_plr": (5, 2, 7),  # the same, learning from R
     "uniform_replay": (5, 2, 7),
@@ -74,13 +87,21 @@ def teacher_of(name, **options):
     return registry.load("teacher", name)(**OPTIONS[name] | options)
 
 
+def students_of(teacher):
+    """How many students a teacher needs."""
+    scores = getattr(teacher, "score", ""), teacher.pay.score if isinstance(teacher, Designing) else ""
+    return 2 if {*scores} & {*REGRETS} else 1
+
+
 def config_of(teacher, **options):
-    """The config of a teacher, or of that of a name."""
+    """The config of a teacher, or of that of a name, with as many students as it needs."""
+    teacher = teacher_of(teacher) if isinstance(teacher, str) else teacher
     defaults = {
         "env": ENV,
-        "teacher": teacher_of(teacher) if isinstance(teacher, str) else teacher,
+        "teacher": teacher,
         "network": NETWORK,
-        "ppo": PPOConfig(learning_rate=0.01, num_epochs=1),
+        "ppo": LEARNER,
+        "num_students": students_of(teacher),
         "num_envs": B,
         "num_steps": T,
         "updates": 100,
@@ -123,7 +144,8 @@ def equal(a, b):
 
 def buffer_of(config, state) -> Any:
     """The teacher's buffer, [S, ...], or None."""
-    return config.teacher.buffer_of(state.members.teacher) if isinstance(config.teacher, ScoringTeacher) else None
+    teacher = config.teacher
+    return jax.vmap(teacher.buffer_of)(state.members.teacher) if isinstance(teacher, ScoringTeacher) else None
 
 
 def counts(state):

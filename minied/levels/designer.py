@@ -34,6 +34,11 @@ class Designer(Environment[LevelT, StateT], abc.ABC, Generic[LevelT, StateT]):
     """
 
     @property
+    def needs_level(self) -> bool:
+        """Whether it only edits what it starts from, so that starting from nothing makes no sense."""
+        return False
+
+    @property
     def level_space(self) -> Any:
         """What a designer starts from is given by its teacher."""
         raise NotImplementedError("a designer has no levels of its own")

@@ -93,6 +93,13 @@ class ParameterDesigner(Designer[Any, ParameterState]):
     num_bins: int = 16
     """Bins of an `Interval`."""
 
+    def __post_init__(self) -> None:
+        names = [part.name for part in self.parameters.parts]
+        if not names or len(set(names)) < len(names):
+            raise UserError(
+                f"parts of {type(self.parameters).__name__} are named {names}; allowed: at least one, no name twice"
+            )
+
     @property
     def max_steps(self) -> int:
         """One for each parameter, h."""

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from minied.episodes import EpisodeSummary, finished_step_weights, mean_of_episode_maxima
+from minied.episodes import EpisodeSummary, finished_step_weights, mean_of_episode_maxima, mean_over_present
 from minied.errors import UserError
 
 Reduction = Literal["mean", "first", "max", "sum"]
@@ -45,6 +45,7 @@ class Signals(struct.PyTreeNode):
     parameter_change: jax.Array = UNASKED  # f32[], see `minied.students.ppo.parameter_changes`
     mean_return_of_levels: jax.Array = UNASKED  # f32[], over the levels of the batch
     std_return_of_levels: jax.Array = UNASKED  # f32[], likewise, of their mean returns
+    present: jax.Array = UNASKED  # bool[T, N], which agents took part in the step; None: all, always
     max_share: jax.Array | float = 0.0  # f32[], m of `over_episodes`, chosen by the teacher and not by the score
     reduction: Reduction = struct.field(pytree_node=False, default="mean")  # likewise
 
@@ -54,11 +55,19 @@ class Signals(struct.PyTreeNode):
         It is averaged over agents first. `reduction` says what it comes to: ``mean``, ``first`` (at the episode's start),
         ``max`` or ``sum``; of a mean, ``(1 − m) · mean + m · max``, where ``m`` is `max_share`, 0 unless the teacher mixes
         (DCD's ``max_score_coef``). Steps of the unfinished tail count nothing, whatever they hold. 0 if none finished.
+
+        Agents that are not `present` in a step count nothing in it, whatever they hold. The mean of an episode is then
+        that over all pairs of an agent and a step at which it was there.
         """
-        per_step = per_step.mean(axis=-1)
+        number = None
+        if self.present is None:
+            per_step = per_step.mean(axis=-1)
+        else:
+            per_step = mean_over_present(per_step, self.present)
+            number = jnp.sum(self.present, axis=-1, dtype=jnp.int32)
         if self.reduction == "max":
             return mean_of_episode_maxima(self.ended, per_step)
-        weights = finished_step_weights(self.ended, self.reduction)
+        weights = finished_step_weights(self.ended, self.reduction, number)
         weighted = jnp.sum(jnp.where(weights > 0, weights * per_step, 0.0))
         if self.reduction != "mean":
             return weighted
@@ -75,7 +84,7 @@ PER_STEP = frozenset(
     {"rewards", "values", "advantages", "td_errors", "log_policy", "value_ensemble", "policy_ensemble"}
 )
 """Signals that have a number for every step."""
-_OPTIONS = ("max_share", "reduction")
+_OPTIONS = ("max_share", "reduction", "present")
 SIGNALS = tuple(field.name for field in dataclasses.fields(Signals) if field.name not in _OPTIONS)
 """Names that a score may declare to need."""
 

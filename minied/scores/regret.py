@@ -36,7 +36,7 @@ def mean_relative_regret(signals: Signals) -> jax.Array:
 
     Source: Dennis et al. 2020, in the form with means (minimax: mean relative regret).
     High: as `relative_regret`.
-    Bias: never above exact regret on average but for the cut at 0; smaller than `relative_regret`.
+    Bias: with one antagonist never above exact regret on average but for the cut at 0; smaller than `relative_regret`.
     """
     students = signals.population
     return jnp.maximum(students.mean_return[1:].max() - students.mean_return[0], 0.0)
@@ -46,16 +46,19 @@ def mean_relative_regret(signals: Signals) -> jax.Array:
 def flexible_regret(signals: Signals) -> jax.Array:
     """How much better the student who does better on this level is than the one who does worse.
 
-    ``max_e R_e(better) − mean_e R_e(worse)``, ``f32[]``, at least 0: who does best on average takes the antagonist's part,
-    who does worst the protagonist's, level by level.
+    ``max_e R_e(better) − mean_e R_e(worse)``, ``f32[]``, at least 0: whoever has the best episode takes the antagonist's
+    part, level by level, and of the others the one who does worst on average the protagonist's. Where all have an episode as
+    good, anybody may be the worse one.
 
-    Source: flexible PAIRED, an ablation of Dennis et al. 2020, whose roles are chosen by the return.
+    Source: flexible PAIRED, an ablation of Dennis et al. 2020; roles by the best episode as in DCD.
     High: two students differ in what they can do.
     Bias: rewards levels on which the protagonist is ahead, as much as those on which it falls behind.
     """
     students = signals.population
-    better = jnp.argmax(students.mean_return)
-    return jnp.maximum(students.max_return[better] - students.mean_return.min(), 0.0)
+    best = students.max_return.max()
+    is_worse = students.max_return < best
+    worst = jnp.min(jnp.where(is_worse | ~jnp.any(is_worse), students.mean_return, jnp.inf))
+    return jnp.maximum(best - worst, 0.0)
 
 
 @score(needs=("population",))

@@ -17,6 +17,7 @@ from minied.spread import ALONE, Spread
 from minied.students import distributions
 from minied.students.base import Earlier, Parameters, RecordingStudent, Student
 
+_OWN_ROWS = 0x0E4  # names the key by which heads get their rows, apart from that which permutes the environments
 Anneal = Literal["constant", "linear"]
 EnsembleData = Literal["same", "own"]
 
@@ -269,8 +270,7 @@ def _own_rows(key: jax.Array, batch: Batch, config: PPOConfig, spread: Spread) -
     num_steps, num_rows = batch.actions.shape
     is_part = config.num_minibatches == 1
     total = num_rows * spread.shares(spread.number) if is_part else num_rows
-    # A key of its own: with several minibatches the epoch's permutes the environments.
-    heads = jax.random.permutation(jax.random.fold_in(key, 1), jnp.arange(total, dtype=jnp.int32) % num_heads)
+    heads = jax.random.permutation(jax.random.fold_in(key, _OWN_ROWS), jnp.arange(total, dtype=jnp.int32) % num_heads)
     heads = spread.part(heads) if is_part else heads
     return jnp.broadcast_to(heads[None, :], (num_steps, num_rows))
 

@@ -37,8 +37,8 @@ class Schedule(struct.PyTreeNode):
     key: jax.Array  # key[], from `schedule_seed`, never from a member's seed
     iterations: jax.Array  # i32[], plans made so far
     student_updates: jax.Array  # i32[], iterations in which the students learnt
-    new_batches: jax.Array  # i32[], batches of B levels of the generator that were offered and scored
-    rollouts: jax.Array  # i32[], batches of B × num_steps environment steps simulated, learning or not
+    new_batches: jax.Array  # i32[], batches of B new levels, generated or designed, that were offered and scored
+    rollouts: jax.Array  # i32[], batches of B × num_steps environment steps of any student simulated, learning or not
     last_kind: jax.Array  # i32[], `Plan.kind` of the last iteration
 
     @classmethod
@@ -61,7 +61,7 @@ class Schedule(struct.PyTreeNode):
 class Plan(struct.PyTreeNode):
     """What this iteration does, for all members alike."""
 
-    kind: jax.Array  # i32[], one of NEW, REPLAY, MUTATED, GIVEN: what the iteration is about
+    kind: jax.Array  # i32[], one of NEW, REPLAY, MUTATED, GIVEN, DESIGNED: what the iteration is about
     train: jax.Array  # bool[], the students learn from the first B levels
     new_batches: jax.Array  # i32[], batches of B new levels among those that are scored
     rollouts: jax.Array  # i32[], batches of B × num_steps steps that the first student plays, those of `probe` too
@@ -89,7 +89,7 @@ class Proposal(struct.PyTreeNode):
     """The levels of one iteration of one member."""
 
     levels: Any  # level pytree, [R, ...]
-    sources: jax.Array  # i32[R], one of NEW, REPLAY, MUTATED, GIVEN
+    sources: jax.Array  # i32[R], one of NEW, REPLAY, MUTATED, GIVEN, DESIGNED
     slots: jax.Array  # i32[R], where in the teacher's buffer each level came from, -1 for one that is not from there
     max_returns: jax.Array  # f32[R], highest return known on each level, -inf if none
     ancestry: Ancestry  # [R], of mutated levels

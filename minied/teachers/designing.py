@@ -57,7 +57,7 @@ class DesignerState(struct.PyTreeNode):
     learner: StudentState
     pay: RunningPay
     metrics: dict[str, jax.Array]  # of the last update, f32[] each
-    designs: jax.Array  # f32[], levels built so far
+    designs: jax.Array  # f32[], levels built so far, exact to 16.7 million
     choiceless: jax.Array  # i32[], 1 + the first step of a design whose mask left nothing; 0: none ever
 
 
@@ -70,10 +70,11 @@ class Designing(Hyperparameters):
     num_bins: int = 16
     """With `parameters`: bins into which a number of an interval is cut; within a bin it is uniform."""
     start_from: Start = "empty"
-    """With `steps`: what building starts from, `empty` or a random level of the `generator`, which is then edited."""
+    """With `steps`: what building starts from, `empty` or a random level of the `generator`, which is then edited. A
+    designer that only edits needs the latter."""
     uniform_share: float = 0.0
     """ε: each action is uniform (over what is allowed) with this probability; the policy learns as the mixture that it
-    is."""
+    is. AutoDIME's parameter teachers have 0.1 to 0.2 of it."""
     pay: Pay = Pay()
     """What a level earns its designer."""
     network: NetworkConfig = PUBLISHED_NETWORK
@@ -95,6 +96,7 @@ class Designing(Hyperparameters):
         """Raise `UserError` if the world has nothing to build with, or the pay cannot be computed."""
         designer = self.designer_of(space)
         self._policy(with_agent_axis(designer))  # which raises for a mask that does not fit
+        self._validate_designer(designer, space)
         if self.start_from == "generator" and isinstance(designer, ParameterDesigner):
             raise UserError("teacher.start_from is 'generator'; allowed where parameters are chosen: empty")
         if num_levels % self.ppo.num_minibatches:
@@ -108,6 +110,19 @@ class Designing(Hyperparameters):
                 f" {self.network.num_value_heads}; allowed: at least 2"
             )
         self.pay.validate(missing)
+
+    def _validate_designer(self, designer: Designer, space: LevelSpace) -> None:
+        """Raise `UserError` for a designer that is none, or that is to edit and gets nothing to."""
+        name = type(designer).__name__
+        if designer.num_agents != 1:
+            raise UserError(f"the designer {name} has num_agents {designer.num_agents}; allowed: 1")
+        if designer.needs_level and self.start_from == "empty":
+            raise UserError(f"teacher.start_from is 'empty'; allowed where {name} only edits levels: generator")
+        key = jax.random.key(0)  # any, as only shapes are asked for
+        built = jax.eval_shape(lambda key: designer.level_of(designer.reset(key, _first(designer, space, key))[1]), key)
+        sampled = jax.eval_shape(space.sample, key)
+        if jax.tree.map(_form, built) != jax.tree.map(_form, sampled):
+            raise UserError(f"the designer {name} builds levels of another form than {type(space).__name__} samples")
 
     @property
     def num_minibatches(self) -> int:
@@ -218,10 +233,7 @@ class Designing(Hyperparameters):
         if fault == DIVERGED:
             rate = self.ppo.learning_rate
             return f"teacher.ppo.learning_rate is {rate:g}, allowed here: probably less, as the designer is not finite"
-        return (
-            f"the designer's mask leaves no action at step {fault - 1} of a design (counted from 0);"
-            " allowed: at least one in every step"
-        )
+        return f"the designer's mask leaves no action at step {fault} of a design; allowed: at least one in every step"
 
     def _policy(self, env: Environment) -> Student:
         return MixedWithUniform(ActorCritic.of(env, self.network), self.uniform_share)
@@ -230,6 +242,15 @@ class Designing(Hyperparameters):
 _METRICS = (
     "policy_loss", "value_loss", "entropy", "approximate_kl", "gradient_norm", "first_ratio_error", "learning_rate",
 )  # fmt: skip
+
+
+def _first(designer: Designer, space: LevelSpace, key: jax.Array) -> Any:
+    """Return a level for a design to start from: the empty one, or one of the generator where it is only edited."""
+    return space.sample(key) if designer.needs_level else designer.empty()
+
+
+def _form(leaf: jax.ShapeDtypeStruct) -> tuple[tuple[int, ...], str]:
+    return leaf.shape, leaf.dtype.name
 
 
 def _first_choiceless(rollout: Rollout, policy: Student, plan: Plan) -> jax.Array:

@@ -76,7 +76,7 @@ class Pay(Hyperparameters):
     """m: of a mean over steps, (1 − m) of it and m of the highest."""
     normalize: bool = False
     """Whether it is divided by the standard deviation of all pay so far. It is not centred: the policy's own critic does
-    that."""
+    that. With ``ppo.normalize_advantages`` the critic alone sees a difference."""
 
     def check(self) -> None:
         """Raise `UserError` for a value out of range."""

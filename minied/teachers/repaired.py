@@ -163,7 +163,7 @@ def _by_student(tree: Any) -> Any:
     """Return a pytree ``[2 B, ...]`` as ``[2, B, ...]``; a number that all levels share is repeated."""
 
     def split(leaf: jax.Array) -> jax.Array:
-        if leaf.ndim == 0:
+        if jnp.ndim(leaf) == 0:
             return jnp.broadcast_to(leaf, (NUM_STUDENTS,))
         return leaf.reshape(NUM_STUDENTS, -1, *leaf.shape[1:])
 

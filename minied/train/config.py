@@ -47,7 +47,8 @@ class TrainConfig:
     """S, members of one program, each a run with a seed of its own."""
     num_students: int = 1
     """P, students that play the same levels and learn each from its own play. The first, the protagonist, is the one that is
-    evaluated and whose signals teachers read; regret compares it with the others (PAIRED needs 2)."""
+    evaluated and whose signals teachers read; scores of regret compare it with the others (PAIRED needs 2), and without one
+    the others only cost steps."""
     cloning: Cloning = "none"
     """Whether students also learn to act as another one of them does (behaviour cloning, by ``ppo.cloning_coefficient``):
     `protagonist`, the first from the second; `all`, each from the next, the last from the first."""

@@ -55,6 +55,7 @@ def signals_of(
 
     return Signals(
         ended=jnp.moveaxis(rollout.ended, 0, 1),
+        present=jax.tree.map(by_level, rollout.present),  # None stays None
         episodes=episodes,
         max_return=jnp.maximum(max_returns, episodes.max_return),
         rewards=optional("rewards", lambda: by_level(rollout.rewards)),

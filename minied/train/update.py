@@ -44,7 +44,7 @@ def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) ->
     teacher_state = checked_observation(teacher, teacher_state, plan, proposal, outcome, space)
 
     metrics |= {f"teacher/{name}": value for name, value in teacher.metrics(teacher_state, space).items()}
-    metrics |= _level_metrics(proposal.sources, outcome.episodes, jax.vmap(space.describe)(proposal.levels))
+    metrics |= _level_metrics(*_of_first_student(setting, proposal, outcome))
     if setting.correlations:
         again = probe(regret_key, proposal.levels).episodes
         metrics |= _score_correlations(setting, proposal.sources, outcome, again)
@@ -81,6 +81,17 @@ def _students(
     population, outcomes, metrics = map_members(one, (numbers, population, batches))
     outcome = _joined(outcomes, own, "population" in setting.needs)
     return population, outcome, _metrics_by_student(metrics, outcomes.episodes)
+
+
+def _of_first_student(
+    setting: Setting, proposal: Proposal, outcome: Outcome
+) -> tuple[jax.Array, EpisodeSummary, Metrics]:
+    """Return sources, episodes and features of the levels that the first student played."""
+    number = outcome.episodes.valid.shape[0] // max(setting.teacher.num_own_batches, 1)
+    sources, episodes, levels = jax.tree.map(
+        lambda leaf: leaf[:number], (proposal.sources, outcome.episodes, proposal.levels)
+    )
+    return sources, episodes, jax.vmap(setting.space.describe)(levels)
 
 
 def _own_batches(proposal: Proposal, num_students: int) -> tuple[Any, jax.Array]:

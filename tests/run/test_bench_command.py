@@ -82,7 +82,7 @@ def test_what_is_timed():
     alone = _groups(False, ())
     assert all(len(group) == 1 for group in alone)
     names = [group[0].name for group in alone if group[0].what == "training"]
-    assert names == ["DR", "PLR", "PLR⊥", "ACCEL", "PLR∥", "ACCEL∥"]
+    assert names == ["DR", "PLR", "PLR⊥", "ACCEL", "PLR∥", "ACCEL∥", "PAIRED"]
     worlds = [(group[0].num_envs, group[0].note) for group in alone if group[0].what == "world"]
     assert worlds == [(size, f"{restart} level") for size in (32, 1024, 8192) for restart in ("same", "fresh")]
     compared = _groups(False, _peers(()))

@@ -70,6 +70,12 @@ def signals(*agents, tail=1e9, ended=ENDED, solved=SOLVED, **changes):
             values = np.log(values) if logarithm else values
         return jnp.asarray(np.concatenate([values, np.full((TAIL, *values.shape[1:]), tail)]), jnp.float32)
 
+    # Every student did what these agents did, but for what it earned: nothing, these returns, and another fourth of them.
+    by_agent = steps("returns").mean(axis=-1, keepdims=True)
+    population = [
+        summarise(jnp.asarray(ended, bool), returns, jnp.asarray(LENGTHS, jnp.int32), jnp.asarray(solved, bool))
+        for returns in (jnp.zeros_like(by_agent), by_agent, 1.25 * by_agent)
+    ]
     heads = steps("values")[..., None] + steps("spread")[..., None] * jnp.asarray([-1.0, 1.0])[None, None]
     ended = jnp.asarray(ended, bool)
     episodes = summarise(ended, steps("returns"), jnp.asarray(LENGTHS, jnp.int32), jnp.asarray(solved, bool))
@@ -86,6 +92,7 @@ def signals(*agents, tail=1e9, ended=ENDED, solved=SOLVED, **changes):
         policy_ensemble=steps("policies", logarithm=True),
         optimal_return=jnp.float32(4.25),
         neighbour_distances=jnp.asarray([0.5, 2.0, jnp.inf]),
+        population=jax.tree.map(lambda *leaves: jnp.stack(leaves), *population),
         parameter_change=jnp.float32(0.125),
         mean_return_of_levels=jnp.float32(0.0),
         std_return_of_levels=jnp.float32(2.0),
@@ -148,6 +155,11 @@ EXPECTED = {
     "exact_regret": (4.25 - 1, 4.25 - 1.5, None),
     "novelty": ((0.5 + 2.0) / 2, (0.5 + 2.0) / 2, None),  # the third neighbour is not there
     "parameter_change": (0.125, 0.125, None),
+    # Episodes of the students: 0, 0 | 3, −1 | 3¾, −1¼, of means 0, 1, 1¼. Both: 0, 0 | 2, 1 | 2½, 1¼, of means 0, 1½, 1⅞.
+    "relative_regret": (3.75, 2.5, None),
+    "mean_relative_regret": (1.25, 1.875, None),
+    "flexible_regret": (3.75, 2.5, None),
+    "population_regret": (1.25 - 0.75, 1.875 - 1.125, None),
 }
 OVER_STEPS = [name for name, (_, _, highest) in EXPECTED.items() if highest is not None]
 

@@ -18,7 +18,15 @@ from tiny_runs import (
     float_fields,
     teacher_of,
 )
-from toy_worlds import Corridor, EditableCorridor, EditableCorridorLevels, Meeting, MeetingLevel, MeetingLevels
+from toy_worlds import (
+    Corridor,
+    CorridorDesigner,
+    EditableCorridor,
+    EditableCorridorLevels,
+    Meeting,
+    MeetingLevel,
+    MeetingLevels,
+)
 
 from minied import registry
 from minied.config import load_config
@@ -46,7 +54,7 @@ def says(words, make):
 
 SHARES = {
     "replay_probability", "minimum_fill", "score_smoothing", "staleness_coefficient", "score_max_share",
-    "exploration", "forgetting", "buffer_share",
+    "exploration", "forgetting", "buffer_share", "uniform_share",
 }  # fmt: skip
 NOT_ZERO = {"minimum_fill", "score_smoothing", "temperature", "step_size", "floor"}
 NUMBERS = {"temperature", "rate", "entropy_coefficient", "step_power", "step_size", "floor"}
@@ -146,10 +154,14 @@ def test_ncc_has_whole_batches():
 
 @dataclasses.dataclass(frozen=True)
 class BareLevels(MeetingLevels):
-    """Levels that can be edited and of which nothing else is known."""
+    """Levels that can be edited, or built by some designer, and of which nothing else is known."""
 
     def mutate(self, key, level):
         return MeetingLevel(level.positions[::-1])
+
+    @property
+    def designer(self):
+        return CorridorDesigner(self.length)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +199,7 @@ def test_levels_that_cannot_be_edited(name, by):
 
 def test_map_elites_needs_features_to_tell_kinds_apart():
     says(
-        ["MAP-Elites needs `describe`", "BareLevels", "it has: mutate"],
+        ["MAP-Elites needs `describe`", "BareLevels", "it has: mutate, designer)"],
         lambda: config_of(teacher_of("map_elites", score="max_mc"), env=BareMeeting()),
     )
     for features in ((), ("finish",), ("start", "start"), ("start", "walls")):
@@ -372,14 +384,14 @@ def test_levels_of_the_user_are_of_no_finite_set(name, by):
 
 
 class Unfinished(DomainRandomization):
-    """A teacher that breaks its contract in the way that ``fault`` says."""
+    """A teacher that breaks its contract in the way that ``flaw`` says."""
 
-    fault: str = ""
+    flaw: str = ""
 
     def plan(self, key, schedule, num_levels) -> Any:
         plan = super().plan(key, schedule, num_levels)
         faults = {"no plan": True, "wide plan": plan.replace(train=jnp.ones(num_levels, bool))}
-        return faults.get(self.fault, plan)
+        return faults.get(self.flaw, plan)
 
     def propose(self, key, state, plan, space, num_levels, probe) -> Any:
         state, proposal = super().propose(key, state, plan, space, num_levels, probe)
@@ -390,14 +402,14 @@ class Unfinished(DomainRandomization):
             "half the sources": (state, proposal.replace(sources=half.sources)),
             "other state": ({"seen": jnp.zeros(3)}, proposal),
         }
-        return faults.get(self.fault, (state, proposal))
+        return faults.get(self.flaw, (state, proposal))
 
     def init(self, key, space, num_levels):
         return {"seen": jnp.zeros(2)}
 
     def observe(self, state, plan, proposal, outcome, space):
         faults = {"lost": {}, "other name": {"sin": state["seen"]}, "integers": {"seen": jnp.zeros(2, jnp.int32)}}
-        return faults.get(self.fault, state)
+        return faults.get(self.flaw, state)
 
 
 @pytest.mark.parametrize(
@@ -415,7 +427,7 @@ class Unfinished(DomainRandomization):
     ],
 )
 def test_a_teacher_that_breaks_its_contract_is_told_before_anything_compiles(fault, words):
-    program = Program(config_of(Unfinished(fault=fault)))
+    program = Program(config_of(Unfinished(flaw=fault)))
     before = compiled_programs()
     says(words, program.check)
     assert compiled_programs() == before

@@ -1,11 +1,15 @@
 """Every teacher with every score trains: by default so many pairs that each teacher, score and option is among them."""
 
+from typing import get_args
+
 import jax
 import numpy as np
 import pytest
 from tiny_runs import (
     COUNTS,
+    IMPOSSIBLE,
     OPTIONS,
+    REGRETS,
     SCORES,
     TEACHERS,
     UNSCORED,
@@ -21,23 +25,35 @@ from tiny_runs import (
     teacher_of,
 )
 
+from minied.errors import UserError
 from minied.levels.priority import EVICTIONS, PRIORITIZATIONS
+from minied.scores.base import Reduction
 
 OTHERS = [
     # scores that no teacher has by default here, with the options that shape the program otherwise
     ("plr", "negative_advantage_if_solved", {"prioritization": "power", "eviction": "score"}),
-    ("robust_plr", "entropy", {"prioritization": "softmax", "score_smoothing": 0.5}),
+    ("robust_plr", "entropy", {"prioritization": "softmax", "score_smoothing": 0.5, "score_reduction": "first"}),
     ("plr", "least_confidence", {"prioritization": "top_k", "top_k": 3, "score_max_share": 0.5}),
-    ("robust_plr", "min_margin", {"replay_decision": "proportionate"}),
-    ("parallel_plr", "value_disagreement", {"unique": False, "staleness_coefficient": 0.0, "prioritization": "power"}),
+    ("robust_plr", "min_margin", {"replay_decision": "proportionate", "score_reduction": "sum"}),
+    (
+        "parallel_plr",
+        "value_disagreement",
+        {"unique": False, "staleness_coefficient": 0.0, "prioritization": "power", "score_reduction": "max"},
+    ),
     ("plr", "policy_disagreement", {"score_smoothing": 0.25, "score_max_share": 1.0, "temperature": 0.001}),
     ("parallel_accel", "negative_return", {"parents": "easy", "num_parents": 2}),
     ("accel", "novelty", {"parents": "hard", "num_parents": 3}),
     ("sfl", "parameter_change", {"buffer_share": 1.0}),
+    # of two students, who play the same levels
+    ("plr", "relative_regret", {}),
+    ("parallel_plr", "mean_relative_regret", {}),
+    ("accel", "flexible_regret", {}),
+    ("robust_plr", "population_regret", {}),
 ]
 DEFAULT = [(name, OPTIONS[name]["score"]) for name in TEACHERS if name not in UNSCORED]
 COVERED = {*DEFAULT} | {(name, score) for name, score, _ in OTHERS}
-REST = [(name, score) for name in TEACHERS if name not in UNSCORED for score in SCORES if (name, score) not in COVERED]
+DONE = COVERED | {*IMPOSSIBLE}
+REST = [(name, score) for name in TEACHERS if name not in UNSCORED for score in SCORES if (name, score) not in DONE]
 
 
 def check_trained(config):
@@ -54,7 +70,8 @@ def check_trained(config):
     assert np.isfinite(rows[0]["student/policy_loss"]).all()
     counters = program_of(config).counters(state)
     updates, _, rollouts = counts(state)
-    assert (counters["train_steps"], counters["env_steps"]) == (updates * B * T, rollouts * B * T)
+    learnt = updates * B * T * config.num_students
+    assert (counters["train_steps"], counters["env_steps"]) == (learnt, rollouts * B * T)
     check_buffer(config, state)
     return state
 
@@ -77,12 +94,13 @@ def check_buffer(config, state):
 def test_the_covering_pairs_have_every_teacher_score_and_option():
     assert {name for name, _ in DEFAULT} | {*UNSCORED} == {*TEACHERS} == {*OPTIONS} == {*COUNTS}
     assert {score for _, score in COVERED} == {*SCORES}
-    assert len(COVERED) + len(REST) == (len(TEACHERS) - len(UNSCORED)) * len(SCORES)
+    assert len(DONE) + len(REST) == (len(TEACHERS) - len(UNSCORED)) * len(SCORES)
     options = [teacher_of(name, score=score, **more) for name, score, more in OTHERS]
     options += [teacher_of(name) for name in TEACHERS]
     for field, values in {
         "prioritization": PRIORITIZATIONS, "eviction": EVICTIONS, "replay_decision": ("fixed", "proportionate"),
         "parents": ("batch", "easy", "hard"), "unique": (True, False),
+        "score_reduction": get_args(Reduction),
     }.items():  # fmt: skip
         assert {getattr(teacher, field) for teacher in options if hasattr(teacher, field)} == {*values}, field
 
@@ -92,7 +110,13 @@ def test_teacher_trains_and_counts_what_it_does(name):
     assert counts(check_trained(config_of(name))) == COUNTS[name]
 
 
-@pytest.mark.parametrize(("name", "score", "options"), OTHERS, ids=[f"{name}-{score}" for name, score, _ in OTHERS])
+@pytest.mark.parametrize(
+    ("name", "score", "options"),
+    [
+        pytest.param(*each, marks=[pytest.mark.slow] * (each[1] in REGRETS and each[0] != "plr"), id="-".join(each[:2]))
+        for each in OTHERS
+    ],
+)
 def test_score_and_option_train(name, score, options):
     state = check_trained(config_of(teacher_of(name, score=score, **options)))
     if options.get("replay_decision") == "proportionate":
@@ -101,7 +125,16 @@ def test_score_and_option_train(name, score, options):
         assert (updates + new, rollouts) == (N, N)
         assert 0 < updates <= N - 2
     else:
-        assert counts(state) == COUNTS[name]
+        updates, new, rollouts = COUNTS[name]
+        assert counts(state) == (updates, new, rollouts * (2 if score in REGRETS else 1))
+
+
+@pytest.mark.parametrize(("name", "score"), IMPOSSIBLE)
+def test_a_score_of_what_several_students_did_is_refused_where_one_plays(name, score):
+    with pytest.raises(UserError) as error:
+        config_of(teacher_of(name, score=score), num_students=2)
+    assert f"score '{score}' needs the signal population: " in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.fixture
@@ -118,4 +151,6 @@ def _frees_memory(score):
 @pytest.mark.usefixtures("_frees_memory")
 @pytest.mark.parametrize(("name", "score"), REST)
 def test_pair_trains(name, score):
-    assert counts(check_trained(config_of(teacher_of(name, score=score)))) == COUNTS[name]
+    updates, new, rollouts = COUNTS[name]
+    found = counts(check_trained(config_of(teacher_of(name, score=score))))
+    assert found == (updates, new, rollouts * (2 if score in REGRETS else 1))

@@ -36,6 +36,7 @@ from toy_worlds import EditableCorridor, EditableCorridorLevels, no_probe
 from minied.run.evaluation import evaluate
 from minied.scores.base import needs_of
 from minied.teachers.base import NEW, Plan
+from minied.teachers.designing import Designing
 from minied.teachers.scoring import ScoringTeacher
 from minied.train.program import _advance
 from minied.train.update import play
@@ -80,14 +81,18 @@ class CountedCorridor(EditableCorridor):
 
 
 COUNTED = CountedCorridor(length=ENV.length, max_steps=ENV.max_steps)
-OWN_BRANCHES = ("accel", "learned_mixture", "ncc", "parallel_accel", "sfl")
-"""Teachers with an own `plan` and `propose`, plain PLR apart, which `test_loop` follows; the others share theirs."""
+OWN_BRANCHES = ("accel", "learned_mixture", "ncc", "parallel_accel", "repaired", "sfl")
+"""Teachers with an own `plan` and `propose`; but for plain PLR, which `test_loop` follows, and PAIRED, of which REPAIRED is
+made. The others share theirs."""
 BY_DEFAULT = [name if name in OWN_BRANCHES else pytest.param(name, marks=pytest.mark.slow) for name in TEACHERS]
 
 DRAWN = {
     # teacher: batches of B levels that the generator draws, and that are edited, in N = 7 iterations (see `COUNTS`)
     "domain_randomization": (7, 0),
     "fixed_curriculum": (0, 0),
+    "minimax_adversary": (0, 0),  # the policy builds them
+    "paired": (0, 0),
+    "repaired": (0, 0),
     "plr": (2, 0),
     "robust_plr": (2, 0),
     "uniform_replay": (2, 0),
@@ -204,6 +209,9 @@ def other_numbers(teacher):
     changed = {name: 0.5 * value if value else 0.1 for name, value in values.items()}
     if isinstance(teacher, ScoringTeacher) and "ended" not in needs_of(teacher._score):
         changed["score_max_share"] = 0.0  # the score does not go by steps
+    if isinstance(teacher, Designing):
+        learner = {name: 0.5 * getattr(teacher.ppo, name) for name in float_fields(teacher.ppo)}
+        changed["ppo"] = dataclasses.replace(teacher.ppo, **learner)
     return dataclasses.replace(teacher, **changed)
 
 
@@ -236,6 +244,8 @@ ITERATIONS_OF_FIVE_BATCHES = dict.fromkeys(TEACHERS, 5) | {
     "parallel_accel": 2,  # 3 an iteration
     "sfl": 1,  # 1 + 4 · 2 in the first
     "ncc": 1,  # 1 + (3 + 1) · 2 in the first
+    "paired": 3,  # 2 an iteration, one a student
+    "repaired": 3,
 }
 
 

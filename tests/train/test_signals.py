@@ -80,6 +80,7 @@ def test_the_signals_of_a_rollout():
     assert present(signals) == OPTIONAL - {
         "rewards",
         "neighbour_distances",
+        "population",  # what all students did, of which this is one
         "mean_return_of_levels",
         "std_return_of_levels",
     }

@@ -71,6 +71,11 @@ class MazeDesigner(Designer[MazeLevel, DesignState]):
         mask = Mask(self.action_space.n)
         return Dict((("image", image), ("time", Discrete(self.max_steps + 1)), *noise, ("mask", mask)))
 
+    @property
+    def needs_level(self) -> bool:
+        """Whether goal and agent are those of the level that is edited."""
+        return self.options.order == "edits"
+
     def empty(self) -> MazeLevel:
         """Return the level without walls; goal at (0, 0) and agent at (1, 1) as in jaxued, if the grid has that cell."""
         start = jnp.asarray([min(1, self.height - 1), min(1, self.width - 1)], jnp.int32)

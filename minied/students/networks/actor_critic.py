@@ -78,9 +78,10 @@ class ActorCritic:
     def of(cls, env: Environment, config: NetworkConfig) -> "ActorCritic":
         """Return the student whose network fits ``env``. Raises `UserError` for a mask of another number of actions."""
         student = cls(env.observation_space, env.action_space, config)
-        name, number = student._mask, env.action_space.n
-        if name is not None and (masked := student._spaces[name].shape[0]) != number:
-            raise UserError(f"the mask {name!r} is of {masked} actions; allowed: all of them, {number}")
+        number = env.action_space.n
+        for name, space in student._spaces.items():
+            if isinstance(space, Mask) and space.n != number:
+                raise UserError(f"the mask {name!r} is of {space.n} actions; allowed: all of them, {number}")
         return student
 
     @property

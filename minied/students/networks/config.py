@@ -34,7 +34,8 @@ class NetworkConfig:
     """K, the size of the ensemble of value heads; scores of disagreement need at least 2."""
     num_policy_heads: int = 1
     """P, the size of the ensemble of policies, which share encoder and memory. Row i of a batch (an environment's agent) is
-    played by policy i mod P, which alone learns from it; scores of policy disagreement need at least 2."""
+    played by policy i mod P, which alone learns from it, whatever ``ppo.ensemble_data`` says; scores of policy
+    disagreement need at least 2."""
     precision: Precision = "float32"
     """Of matrix products: `float32`; `tf32`, inputs rounded to 10 bits where the processor has it; `bfloat16`, inputs
     rounded to 8, and so gradients of the weights outside of the LSTM. Sums, parameters and all the rest are float32."""
