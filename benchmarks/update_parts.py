@@ -2,7 +2,8 @@
 
 Workload: one iteration that learns, at the standard workload of the literature (13×13 maze, 32 environments × 256 steps, 5
 epochs × 1 minibatch, LSTM of 256 units), with a teacher that replays. Each part is compiled by itself, on one device, and
-timed on what it gets in the whole; see `minied.bench.parts` for what each holds, and why they need not add up to the whole.
+timed on what it gets in the whole (of several students, one; a teacher that designs does so in "propose levels" and
+learns in "observe"); see `minied.bench.parts` for what each holds, and why they need not add up to the whole.
 
 Counted: seconds a call, and each part's share of the whole in the same round. First calls, which compile, are not timed.
 Options of `minied train` are understood too.

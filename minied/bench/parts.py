@@ -42,7 +42,9 @@ Parts = dict[str, Callable[[], Any]]
 def parts_of_update(config: TrainConfig) -> Parts:
     """Return each part of one iteration that learns, and the "whole", as functions that compute it anew at every call.
 
-    Runs the first iterations of ``config``, and every part once for what the next of them reads.
+    Runs the first iterations of ``config``, and every part once for what the next of them reads. Of a population, the
+    student's parts are those of one; of a teacher that designs, "propose levels" is its rollout and "observe" its
+    learning.
 
     Args:
         config: with one member; spread over one device, whatever it says.

@@ -39,6 +39,8 @@ PUBLISHED_NETWORK = NetworkConfig(conv_filters=128, embedding_size=10)
 """The designer of the maze literature: every feature of 128 filters goes into the memory."""
 
 
+UNENDED = 2**29
+"""Fault of a designer whose last step is not terminal, or an earlier one is."""
 DIVERGED = 2**30
 """Fault of a policy whose parameters are no finite numbers. Its actions would be uniform, and nothing else would tell."""
 
@@ -58,7 +60,7 @@ class DesignerState(struct.PyTreeNode):
     pay: RunningPay
     metrics: dict[str, jax.Array]  # of the last update, f32[] each
     designs: jax.Array  # f32[], levels built so far, exact to 16.7 million
-    choiceless: jax.Array  # i32[], 1 + the first step of a design whose mask left nothing; 0: none ever
+    fault: jax.Array  # i32[], 1 + the first step of a design whose mask left nothing, or `UNENDED`; 0: all is well
 
 
 class Designing(Hyperparameters):
@@ -96,7 +98,6 @@ class Designing(Hyperparameters):
         """Raise `UserError` if the world has nothing to build with, or the pay cannot be computed."""
         designer = self.designer_of(space)
         self._policy(with_agent_axis(designer))  # which raises for a mask that does not fit
-        self._validate_designer(designer, space)
         if self.start_from == "generator" and isinstance(designer, ParameterDesigner):
             raise UserError("teacher.start_from is 'generator'; allowed where parameters are chosen: empty")
         if num_levels % self.ppo.num_minibatches:
@@ -110,6 +111,7 @@ class Designing(Hyperparameters):
                 f" {self.network.num_value_heads}; allowed: at least 2"
             )
         self.pay.validate(missing)
+        self._validate_designer(designer, space)
 
     def _validate_designer(self, designer: Designer, space: LevelSpace) -> None:
         """Raise `UserError` for a designer that is none, or that is to edit and gets nothing to."""
@@ -117,12 +119,21 @@ class Designing(Hyperparameters):
         if designer.num_agents != 1:
             raise UserError(f"the designer {name} has num_agents {designer.num_agents}; allowed: 1")
         if designer.needs_level and self.start_from == "empty":
-            raise UserError(f"teacher.start_from is 'empty'; allowed where {name} only edits levels: generator")
-        key = jax.random.key(0)  # any, as only shapes are asked for
+            raise UserError(
+                f"teacher.start_from is 'empty'; allowed where {name} only edits levels (in mazes env.design.order"
+                " 'edits'): generator"
+            )
+        key = jax.eval_shape(lambda: jax.random.key(0))  # only shapes are asked for, and nothing is computed
         built = jax.eval_shape(lambda key: designer.level_of(designer.reset(key, _first(designer, space, key))[1]), key)
         sampled = jax.eval_shape(space.sample, key)
         if jax.tree.map(_form, built) != jax.tree.map(_form, sampled):
-            raise UserError(f"the designer {name} builds levels of another form than {type(space).__name__} samples")
+            if isinstance(designer, ParameterDesigner):
+                name = f"level of {type(designer.parameters).__name__} makes"
+            else:
+                name = f"the designer {name} builds"
+            raise UserError(
+                f"{name} levels {_forms(built)}; allowed: as {type(space).__name__} samples them, {_forms(sampled)}"
+            )
 
     @property
     def num_minibatches(self) -> int:
@@ -133,7 +144,9 @@ class Designing(Hyperparameters):
         """Return the environment in which the policy builds. Raises `UserError` if the world has none."""
         name = f"the teacher {type(self).__name__}"
         if self.builds == "auto" and not space.has("designer") and not space.has("parameters"):
-            space.require("designer", f"{name}, where there are no `parameters`,")
+            space.require("designer", f"{name}, where there are no `parameters` either,")
+        if self.builds == "steps" and not space.has("designer") and space.has("parameters"):
+            name = f"teacher.builds is 'steps' (allowed here: parameters, auto): {name}"
         if self.builds == "steps" or (self.builds == "auto" and space.has("designer")):
             space.require("designer", name)
             return space.designer
@@ -148,7 +161,7 @@ class Designing(Hyperparameters):
             pay=RunningPay.start(),
             metrics={name: jnp.full((), jnp.nan) for name in _METRICS},
             designs=jnp.zeros(()),
-            choiceless=jnp.zeros((), jnp.int32),
+            fault=jnp.zeros((), jnp.int32),
         )
 
     def design(self, key: jax.Array, state: DesignerState, plan: Plan, space: LevelSpace, num_levels: int) -> Proposal:
@@ -214,7 +227,9 @@ class Designing(Hyperparameters):
             pay=paid,
             metrics={name: metrics[name] for name in _METRICS},
             designs=state.designs + pay.shape[0],
-            choiceless=jnp.maximum(state.choiceless, _first_choiceless(rollout, policy, plan)),
+            fault=jnp.maximum(
+                state.fault, jnp.maximum(_first_choiceless(rollout, policy, plan), _unended(rollout, plan))
+            ),
         )
 
     def designer_metrics(self, state: DesignerState) -> dict[str, jax.Array]:
@@ -223,16 +238,18 @@ class Designing(Hyperparameters):
         return of_policy | state.pay.metrics() | {"designs": state.designs}
 
     def designer_fault(self, state: DesignerState) -> jax.Array:
-        """Return 1 + the step at which a mask left no action, `DIVERGED` if the policy has diverged, else 0, ``i32[]``."""
+        """Return the first step, from 1, at which a mask left no action, `UNENDED`, `DIVERGED`, or 0, ``i32[]``."""
         leaves = jax.tree.leaves(state.learner.parameters)
         is_finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
-        return jnp.where(is_finite, state.choiceless, DIVERGED)
+        return jnp.where(is_finite, state.fault, DIVERGED)
 
     def explain_designer(self, fault: int) -> str:
         """Return the sentence for a `designer_fault`."""
         if fault == DIVERGED:
             rate = self.ppo.learning_rate
             return f"teacher.ppo.learning_rate is {rate:g}, allowed here: probably less, as the designer is not finite"
+        if fault == UNENDED:
+            return "a design does not end with its step max_steps, and there alone; allowed: `build` makes `time` one higher"
         return f"the designer's mask leaves no action at step {fault} of a design; allowed: at least one in every step"
 
     def _policy(self, env: Environment) -> Student:
@@ -249,8 +266,20 @@ def _first(designer: Designer, space: LevelSpace, key: jax.Array) -> Any:
     return space.sample(key) if designer.needs_level else designer.empty()
 
 
-def _form(leaf: jax.ShapeDtypeStruct) -> tuple[tuple[int, ...], str]:
-    return leaf.shape, leaf.dtype.name
+def _form(leaf: jax.ShapeDtypeStruct) -> str:
+    return f"{leaf.dtype.name}{list(leaf.shape)}"
+
+
+def _forms(level: Any) -> str:
+    """Return the leaves of a level in words."""
+    leaves = jax.tree_util.tree_leaves_with_path(level)
+    return ", ".join(f"{jax.tree_util.keystr(path).lstrip('.') or 'a'} {_form(leaf)}" for path, leaf in leaves)
+
+
+def _unended(rollout: Rollout, plan: Plan) -> jax.Array:
+    """Return `UNENDED` if a design ends elsewhere than with its last step, else 0, ``i32[]``."""
+    is_whole = jnp.all(rollout.terminated[-1]) & ~jnp.any(rollout.ended[:-1])
+    return plan.spread.highest(jnp.where(is_whole, 0.0, float(UNENDED))).astype(jnp.int32)
 
 
 def _first_choiceless(rollout: Rollout, policy: Student, plan: Plan) -> jax.Array:

@@ -48,9 +48,9 @@ class Repaired(Designing, ReplayTeacher):
 
     def validate(self, space: LevelSpace, num_levels: int, missing: Mapping[str, str]) -> None:
         """Raise `UserError` if the world has nothing to build with, or score or pay cannot be computed."""
-        self.validate_design(space, num_levels, missing)
         alone = "a student that replays plays levels of its own, which nobody else plays"
         super().validate(space, num_levels, {**missing, "population": alone})
+        self.validate_design(space, num_levels, missing)
 
     @property
     def num_batches(self) -> int:

@@ -393,8 +393,8 @@ def recipes(tmp_path):
         "plr_min_fill_ratio": [0.5],
         "plr_use_robust_plr": [True],
     }
-    for name in ("dr", "plr", "accel", "pplr", "paccel"):
-        content = {"args": common | ({} if name == "dr" else buffer) | {"name": [name]}}
+    for name in ("dr", "paired", "plr", "accel", "pplr", "paccel"):
+        content = {"args": common | ({} if name in ("dr", "paired") else buffer) | {"name": [name]}}
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     return tmp_path
 
@@ -419,7 +419,8 @@ def test_minimax_gets_its_own_recipe_but_for_what_is_told(recipes):
 def test_minimax_learns_from_new_levels_under_plain_plr_alone(recipes):
     robust = {method: minimax_arguments(recipes, method=method).get("plr_use_robust_plr") for method in METHODS}
     assert robust == {
-        "dr": None, "plr": "False", "robust_plr": "True", "accel": "True", "parallel_plr": "True", "parallel_accel": "True",
+        "dr": None, "paired": None, "plr": "False", "robust_plr": "True", "accel": "True", "parallel_plr": "True",
+        "parallel_accel": "True",
     }  # fmt: skip
 
 
@@ -439,6 +440,11 @@ def test_steps_of_minimax_are_counted_by_what_its_updates_did(method, updates, l
     assert counted == {
         "steps": batches * 8192, "learnt": learnt_in * 8192, "updates": updates, "gradient_updates": learnt_in,
     }  # fmt: skip
+
+
+def test_both_students_of_minimax_paired_are_counted():
+    counted = minimax_training.counts_of(METHODS["paired"], 5, 5, 32 * 256)
+    assert counted == {"steps": 10 * 8192, "learnt": 10 * 8192, "updates": 5, "gradient_updates": 5}
 
 
 # --- environments ---

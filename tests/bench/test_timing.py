@@ -212,7 +212,8 @@ def test_cases_of_the_teachers_are_those_of_minimax_too():
         assert (ours.name, ours.counted, ours.num_envs) == (theirs.name, theirs.counted, theirs.num_envs)
         assert SCRIPTS[ours.script] == "minied"
         assert theirs.peer in PEERS
-        assert ("--teacher.minimum-fill" in ours.arguments) == (teacher != "domain_randomization")
+        replays = teacher not in ("domain_randomization", "paired")
+        assert ("--teacher.minimum-fill" in ours.arguments) == replays
     replaying = cases.training("robust_plr", updates="replay").arguments
     assert replaying[replaying.index("--teacher.replay-probability") + 1] == "1"
     assert "--teacher.replay-probability" not in cases.training("parallel_plr", updates="replay").arguments

@@ -64,7 +64,7 @@ def check(result, words, tmp_path, is_written=False):
 
 DISAGREEMENT = ["--num-students", "1", "--teacher.pay.score"]
 OPTIONS = [
-    (["--env", BARE], ["where there are no `parameters`, needs `designer`, which MeetingLevels does",
+    (["--env", BARE], ["where there are no `parameters` either, needs `designer`, which MeetingLevels does",
                        "it has: only sample"]),
     (["--env", BARE, "--teacher", "repaired"], ["the teacher Repaired", "needs `designer`", "only sample"]),
     (["--env", "toy_worlds:Corridor"], ["needs `designer`", "it has: optimal_return, describe"]),
@@ -123,7 +123,7 @@ def test_a_mask_that_leaves_nothing_keeps_what_was_saved(train, minied, tmp_path
     assert 2 <= broken_at < 100
     folder = open_run(tmp_path / "run")
     assert int(restored(folder).schedule.iterations) == broken_at - 1
-    assert int(restored(folder).members.teacher.choiceless[0]) == 0
+    assert int(restored(folder).members.teacher.fault[0]) == 0
     assert [row["iterations"] for row in folder.read_rows("metrics")] == [*range(1, broken_at)]
     # To resume says the same, and harms nothing.
     before = restored(folder)
