@@ -102,13 +102,14 @@ def _means(metrics: dict[str, np.ndarray]) -> dict[str, list[float]]:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    base = rows[0]
-    columns = ("designs", "updates", "IQM held out", f"less that of {base['designer']}", "jaxued's eight")
+    by_name = {row["designer"]: row for row in rows}
+    columns = ("designs", "updates", "IQM held out", "less that of uniform designs", "jaxued's eight")
     columns = (*columns, "perfect 13×13", "television")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     perfect = ("PerfectMazeDfs13", "PerfectMazeKruskal13")
     for row in rows:
-        scores, base_scores = (np.asarray(list(each["scores"].values())).T for each in (row, base))
+        control = by_name.get("dr, four policies" if row["designer"] == "policy_disagreement" else "dr", row)
+        scores, control_scores = (np.asarray(list(each["scores"].values())).T for each in (row, control))
         others = ("Perfect", "Simple")
         named = np.asarray([value for name, value in row["scores"].items() if not name.startswith(others)]).T
         shares = [look["levels/television"] for look in row["looks"][-2:] if "levels/television" in look]
@@ -116,7 +117,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
             row["designer"],
             str(row["student_updates"]),
             _estimate(statistics.interquartile_mean, scores),
-            "" if row is base else _estimate(statistics.difference_of_interquartile_means, scores, base_scores),
+            "" if row is control else _estimate(statistics.difference_of_interquartile_means, scores, control_scores),
             _estimate(statistics.mean, named),
             _estimate(statistics.mean, np.asarray([row["scores"][name] for name in perfect]).T),
             _estimate(statistics.mean, np.mean(shares, axis=0)[:, None]) if shares else "",
