@@ -94,7 +94,18 @@ class ParameterDesigner(Designer[Any, ParameterState]):
     """Bins of an `Interval`."""
 
     def __post_init__(self) -> None:
-        names = [part.name for part in self.parameters.parts]
+        if not isinstance(self.parameters, Parameters):
+            raise UserError(
+                f"`parameters` of a level space is {self.parameters!r}; allowed: an instance of"
+                " minied.levels.parameters.Parameters, by a property"
+            )
+        parts = self.parameters.parts
+        if not isinstance(parts, (tuple, list)) or not all(isinstance(part, (Choice, Interval)) for part in parts):
+            raise UserError(
+                f"parts of {type(self.parameters).__name__} are {parts!r}; allowed: a tuple of Choice and Interval, by a"
+                " property"
+            )
+        names = [part.name for part in parts]
         if not names or len(set(names)) < len(names):
             raise UserError(
                 f"parts of {type(self.parameters).__name__} are named {names}; allowed: at least one, no name twice"

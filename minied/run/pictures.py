@@ -21,8 +21,14 @@ NUM_PROPOSALS = 256
 MAX_FRAMES = 150
 CAPTION_HEIGHT = 16
 FRAME_MILLISECONDS = 80
-_SOURCES = {"new": "new levels", "replay": "replayed levels"}
-_COLOURS = ("tab:blue", "tab:orange", "tab:green")
+_SOURCES = {"new": "new levels", "designed": "designed levels", "replay": "replayed levels"}
+_COLOURS = ("tab:blue", "tab:purple", "tab:orange", "tab:green")
+_PAY = {
+    "teacher/pay": "pay of a design",
+    "designed/return": "return, protagonist",
+    "student_1/return": "return, antagonist",
+}
+"""What a designer is paid, and the returns that regret is made of: by metric, the name in the picture."""
 
 
 def draw_run(folder: RunFolder, program: Any, state: Any, suite: str, *, with_agent: bool) -> list[str]:
@@ -42,28 +48,49 @@ def draw_run(folder: RunFolder, program: Any, state: Any, suite: str, *, with_ag
 
 
 def draw_learning_curve(folder: RunFolder, path: Path) -> None:
-    """Draw solve rates against environment steps and student updates: members as thin lines, their mean as a thick one."""
+    """Draw solve rates against environment steps and student updates: members as thin lines, their mean as a thick one.
+
+    Of a teacher that designs, also its pay and what the students earned on its levels.
+    """
     metrics, evaluations = folder.read_rows("metrics"), folder.read_rows("evaluations")
     curves: list[tuple[str, list[dict[str, Any]], Callable[[dict[str, Any]], Any]]] = []
     for source, label in _SOURCES.items():
-        curves.append((label, metrics, lambda row, name=f"{source}/solve_rate": row["metrics"].get(name)))
+        curves.append((label, metrics, _metric(f"{source}/solve_rate")))
     if evaluations:
         curves.append((f"held out: {evaluations[-1]['suite']}", evaluations, lambda row: row["solve_rate"]))
-    figure = empty_figure(11, 4)
-    axes = figure.subplots(1, 2, sharey=True)
+    designs = any(_metric("teacher/pay")(row) is not None for row in metrics)
+    figure = empty_figure(16 if designs else 11, 4)
+    axes = figure.subplots(1, 3 if designs else 2)
     counters = (("env_steps", "environment steps"), ("student_updates", "student updates"))
-    for axis, (counter, title) in zip(axes, counters, strict=True):
+    for axis, (counter, title) in zip(axes, counters, strict=False):
         for (label, rows, pick), colour in zip(curves, _COLOURS, strict=False):
             _draw_curve(axis, [row[counter] for row in rows], [pick(row) for row in rows], label, colour)
         axis.set_xlabel(f"{title} of one member")
         axis.set_ylim(-0.03, 1.03)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("solve rate")
+    if designs:
+        _draw_pay(axes[2], metrics)
     figure.suptitle(folder.path.name, fontsize=9)
     if axes[0].get_legend_handles_labels()[0]:
         axes[0].legend(loc="best", fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
+
+
+def _metric(name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda row: row["metrics"].get(name)
+
+
+def _draw_pay(axis: Any, metrics: list[dict[str, Any]]) -> None:
+    """Draw a designer's pay, before it is brought to scale, and the returns on its levels."""
+    for (name, label), colour in zip(_PAY.items(), ("black", *_COLOURS), strict=False):
+        values = [_metric(name)(row) for row in metrics]
+        if any(value is not None for value in values):
+            _draw_curve(axis, [row["env_steps"] for row in metrics], values, label, colour)
+    axis.set_xlabel("environment steps of one member")
+    axis.grid(alpha=0.3)
+    axis.legend(loc="best", fontsize=8)
 
 
 def _draw_curve(axis: Any, counts: Sequence[int], values: Sequence[Any], label: str, colour: str) -> None:
@@ -91,11 +118,14 @@ def _draw_proposals(program: Any, state: Any, path: Path) -> None:
         found.setdefault(b"".join(leaf.tobytes() for leaf in jax.tree.leaves(level)), []).append((level, note))
     often = sorted(found.values(), key=len, reverse=True)[: GALLERY_SHAPE[0] * GALLERY_SHAPE[1]]
     named = [
-        (space, level, "\n".join([f"{len(same) / NUM_PROPOSALS:.1%} of proposals", *_features(note)]))
-        for same in often
-        for level, note in same[:1]
+        (space, level, "\n".join([*_share(len(same)), *_features(note)])) for same in often for level, note in same[:1]
     ]
     draw_gallery(named, path, columns=GALLERY_SHAPE[1])
+
+
+def _share(count: int) -> list[str]:
+    """Return a line that tells how often a level is proposed, none if it is only once among `NUM_PROPOSALS`."""
+    return [f"{count / NUM_PROPOSALS:.1%} of proposals"] if count > 1 else []
 
 
 def draw_gallery(levels: Sequence[tuple[LevelSpace, Any, str]], path: Path, columns: int = 8) -> None:

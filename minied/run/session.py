@@ -237,10 +237,10 @@ class _Session:
         known = self._trained_seconds > 0
         total, steps = self.config.updates, self.counters["env_steps"]
         if self.config.env_steps and self.updates:  # the run ends by whichever comes first
-            total = min(total, max(self.updates, round(self.updates * self.config.env_steps / steps)))
+            total = min(total, max(self.updates, math.ceil(self.updates * self.config.env_steps / steps)))
         rate = self._trained_updates / self._trained_seconds if known else 0.0
         # New levels first: they are always of one kind, so that the figure shows learning. A teacher chooses the others.
-        names = {"new": "new", "replay": "replayed", "mutated": "edited", "given": "given"}
+        names = {"new": "new", "designed": "designed", "replay": "replayed", "mutated": "edited", "given": "given"}
         rates = {name: member_mean(row["metrics"].get(f"{source}/solve_rate")) for source, name in names.items()}
         levels, solve_rate = next((each for each in rates.items() if not math.isnan(each[1])), ("", math.nan))
         return Progress(

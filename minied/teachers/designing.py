@@ -124,7 +124,12 @@ class Designing(Hyperparameters):
                 " 'edits'): generator"
             )
         key = jax.eval_shape(lambda: jax.random.key(0))  # only shapes are asked for, and nothing is computed
-        built = jax.eval_shape(lambda key: designer.level_of(designer.reset(key, _first(designer, space, key))[1]), key)
+        observation, state = jax.eval_shape(lambda key: designer.reset(key, _first(designer, space, key)), key)
+        names = [name for name, _ in getattr(designer.observation_space, "parts", ())]
+        if names and (not isinstance(observation, dict) or set(observation) != set(names)):
+            found = sorted(observation) if isinstance(observation, dict) else type(observation).__name__
+            raise UserError(f"the observation of {name} has {found}; allowed: the parts of its space, {sorted(names)}")
+        built = jax.eval_shape(designer.level_of, state)
         sampled = jax.eval_shape(space.sample, key)
         if jax.tree.map(_form, built) != jax.tree.map(_form, sampled):
             if isinstance(designer, ParameterDesigner):
