@@ -122,3 +122,35 @@ def test_bad_parameters_are_told():
     told = r"^allowed of CorridorParameters gives \[2\] for the parameter 'cell'; allowed: one bool for each of its 5"
     with pytest.raises(UserError, match=told):
         wrong.reset(jax.random.key(0), wrong.empty())
+
+
+class Named(Parameters):
+    """Parameters whose parts are what a test says, right or wrong."""
+
+    def __init__(self, parts):
+        self.given = parts
+
+    @property
+    def parts(self):
+        return self.given
+
+    def level(self, key, values):
+        return values
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        (Named, "allowed: an instance of minied.levels.parameters.Parameters"),  # the class and no instance of it
+        (Named(Choice("a", 2)), "allowed: a tuple of Choice and Interval"),  # a comma forgotten
+        (Named((("a", 2),)), "allowed: a tuple of Choice and Interval"),
+        (Named(()), "allowed: at least one, no name twice"),
+        (Named((Choice("a", 2), Interval("a", 0.0, 1.0))), "named ['a', 'a']; allowed: at least one, no name twice"),
+    ],
+    ids=["class", "no-tuple", "no-part", "empty", "twice"],
+)
+def test_what_is_no_set_of_parameters_is_told(parameters, words):
+    with pytest.raises(UserError) as told:
+        ParameterDesigner(parameters)
+    assert words in str(told.value)
+    assert "\n" not in str(told.value)

@@ -16,6 +16,7 @@ from tiny_runs import LEARNER, B, config_of, equal, program_of, raw, teacher_of
 from toy_worlds import (
     DESIGN_STEPS,
     CorridorDesigner,
+    EditableCorridor,
     EditableCorridorLevels,
     ParameterCorridor,
     StuckCorridor,
@@ -357,3 +358,55 @@ def test_options_out_of_range_are_told_in_one_line():
     ):
         with pytest.raises(UserError, match=f"^{told}$"):
             teacher_of("paired", **options)
+
+
+@dataclasses.dataclass(frozen=True)
+class TimelessDesigner(CorridorDesigner):
+    """Forgets to count its steps, so that no design ends."""
+
+    def build(self, key, state, action):
+        observation, after = super().build(key, state, action)
+        return observation, after.replace(time=state.time)
+
+
+@dataclasses.dataclass(frozen=True)
+class WideDesigner(CorridorDesigner):
+    """Builds levels whose start is another type than the generator's."""
+
+    def level_of(self, state):
+        level = super().level_of(state)
+        return level.replace(start=level.start.astype(jnp.float32))
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenDesignerLevels(EditableCorridorLevels):
+    kind: type = CorridorDesigner
+
+    @property
+    def designer(self):
+        usual = super().designer
+        return self.kind(**{field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)})
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenDesignerCorridor(EditableCorridor):
+    kind: type = CorridorDesigner
+
+    @property
+    def level_space(self):
+        usual = super().level_space
+        fields = {field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)}
+        return GivenDesignerLevels(**fields, kind=self.kind)
+
+
+def test_a_design_that_does_not_end_stops_the_run():
+    program = program_of(config_of("paired", env=GivenDesignerCorridor(length=5, max_steps=6, kind=TimelessDesigner)))
+    with pytest.raises(UserError, match=r"a design does not end with its step max_steps.* in iteration 1;"):
+        program.advance(program.init(), 1)
+
+
+def test_levels_of_another_form_than_the_generator_s_are_told_with_both():
+    with pytest.raises(
+        UserError, match=r"WideDesigner builds levels start float32\[\]; allowed: as .* start int32\[\]"
+    ):
+        config_of("paired", env=GivenDesignerCorridor(length=5, max_steps=6, kind=WideDesigner))
