@@ -34,8 +34,12 @@ def take_option(arguments: Sequence[str], flag: str) -> tuple[str | None, list[s
     return value, rest
 
 
-def parse(options: type[T], arguments: Sequence[str], program: str, description: str = "") -> T:
+def parse(
+    options: type[T], arguments: Sequence[str], program: str, description: str = "", taken: Sequence[str] = ()
+) -> T:
     """Return an instance of the dataclass ``options`` as the arguments say. Raises `UserError`; exits on ``--help``.
+
+    ``taken`` are flags that were read before (`take_option`), for suggestions.
 
     What stands before ``--help`` is shown there as the default: a preset's values.
     """
@@ -45,7 +49,7 @@ def parse(options: type[T], arguments: Sequence[str], program: str, description:
         from tyro._errors import on_parse_error
     except ImportError as error:  # a private hook of tyro's
         raise ImportError("minied needs a tyro with the hook tyro._errors.on_parse_error, as 1.0.16 has it") from error
-    known = list(_flags(options))
+    known = [*_flags(options), *taken]
     with warnings.catch_warnings(), on_parse_error(lambda event: _refuse(event, known)):
         # The type variables of a world (its level, its state) name no option.
         warnings.filterwarnings("ignore", message="Could not resolve type parameter")

@@ -76,7 +76,7 @@ def parse_config(
     )
     options.__doc__ = description
     tokens = [*_flatten(document, draft, source), *arguments]
-    parsed = parse(options, tokens, program, description)
+    parsed = parse(options, tokens, program, description, [f"--{section}" for section in presets.NAMED_SECTIONS])
     return Parsed(build(TrainConfig, parsed.config, classes), parsed.command)
 
 
@@ -96,7 +96,7 @@ def parse_world(
         "Options",
         [("command", _flat(command)), ("env", draft_of(cls), dataclasses.field(default_factory=draft_of(cls)))],
     )
-    parsed = parse(options, arguments, program, description)
+    parsed = parse(options, arguments, program, description, ["--env"])
     return build(cls, parsed.env, path="env."), parsed.command
 
 

@@ -42,7 +42,7 @@ class Signals(struct.PyTreeNode):
     optimal_return: jax.Array = UNASKED  # f32[], the highest return that any policy can have
     neighbour_distances: jax.Array = UNASKED  # f32[k], to the nearest known levels, rising; inf if fewer
     population: EpisodeSummary = UNASKED  # [P], of every student on this level, the first (protagonist) included
-    parameter_change: jax.Array = UNASKED  # f32[], see `minied.students.ppo.parameter_changes`
+    parameter_change: jax.Array = UNASKED  # f32[], see `minied.students.parameter_changes`
     mean_return_of_levels: jax.Array = UNASKED  # f32[], over the levels of the batch
     std_return_of_levels: jax.Array = UNASKED  # f32[], likewise, of their mean returns
     present: jax.Array = UNASKED  # bool[T, N], which agents took part in the step; None: all, always

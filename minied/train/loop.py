@@ -11,9 +11,10 @@ from flax import struct
 
 from minied.teachers.base import Schedule
 from minied.teachers.contract import checked_plan
+from minied.train.metrics import Metrics
 from minied.train.setting import Setting
 from minied.train.state import Member, RunState, map_members
-from minied.train.update import Metrics, iterate
+from minied.train.update import iterate
 
 
 class RunningMean(struct.PyTreeNode):

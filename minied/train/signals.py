@@ -13,8 +13,8 @@ from minied.episodes import EpisodeSummary
 from minied.experience import batch_of, one_step_errors_of
 from minied.rollout import Rollout
 from minied.scores.base import UNASKED, Signals
-from minied.students import ppo
 from minied.students.base import Parameters
+from minied.students.parameter_changes import parameter_changes
 from minied.train.setting import Setting
 
 KEPT_BY_ROLLOUT = frozenset({"log_policy", "policy_ensemble"})
@@ -68,7 +68,7 @@ def signals_of(
         optimal_return=optional("optimal_return", lambda: jax.vmap(setting.space.optimal_return)(levels)),
         parameter_change=optional(
             "parameter_change",
-            lambda: ppo.parameter_changes(
+            lambda: parameter_changes(
                 setting.student, parameters, batch_of(rollout, advantages, carry), episodes.valid.shape[0]
             ),
         ),

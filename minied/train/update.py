@@ -10,24 +10,20 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from minied import registry
 from minied import rollout as rollouts
 from minied.episodes import EpisodeSummary
 from minied.experience import advantages_of, batch_of
 from minied.rollout import Rollout
-from minied.scores.base import score_levels
-from minied.scores.correlation import rank_correlation
 from minied.spread import ALONE
 from minied.students import distributions, ppo
 from minied.students.base import Earlier, Parameters, RecordingStudent
 from minied.students.ppo import StudentState
-from minied.teachers.base import SOURCES, Outcome, Plan, Probe, Proposal, Schedule
+from minied.teachers.base import Outcome, Plan, Probe, Proposal, Schedule
 from minied.teachers.contract import checked_observation, checked_proposal
+from minied.train.metrics import Metrics, level_metrics, metrics_by_student, score_correlations
 from minied.train.setting import Setting
 from minied.train.signals import KEPT_BY_ROLLOUT, signals_of
 from minied.train.state import Member, map_members
-
-Metrics = dict[str, jax.Array]
 
 
 def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) -> tuple[Member, Metrics]:
@@ -44,10 +40,10 @@ def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) ->
     teacher_state = checked_observation(teacher, teacher_state, plan, proposal, outcome, space)
 
     metrics |= {f"teacher/{name}": value for name, value in teacher.metrics(teacher_state, space).items()}
-    metrics |= _level_metrics(*_of_first_student(setting, proposal, outcome))
+    metrics |= level_metrics(*_of_first_student(setting, proposal, outcome))
     if setting.correlations:
         again = probe(regret_key, proposal.levels).episodes
-        metrics |= _score_correlations(setting, proposal.sources, outcome, again)
+        metrics |= score_correlations(setting.correlations, proposal.sources, outcome, again)
     return member.with_population(population).replace(teacher=teacher_state), metrics
 
 
@@ -80,7 +76,7 @@ def _students(
     batches = _own_batches(proposal, num_students) if own else ()
     population, outcomes, metrics = map_members(one, (numbers, population, batches))
     outcome = _joined(outcomes, own, "population" in setting.needs)
-    return population, outcome, _metrics_by_student(metrics, outcomes.episodes)
+    return population, outcome, metrics_by_student(metrics, outcomes.episodes)
 
 
 def _of_first_student(
@@ -110,16 +106,6 @@ def _joined(outcomes: Outcome, own: bool, with_population: bool) -> Outcome:
         return first
     by_level = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), outcomes.episodes)
     return first.replace(signals=first.signals.replace(population=by_level))
-
-
-def _metrics_by_student(metrics: Metrics, episodes: EpisodeSummary) -> Metrics:
-    """Return the learner's metrics ``[P]`` by student, and what the others than the first earned."""
-    named = {f"student/{name}": value[0] for name, value in metrics.items()}
-    for number in range(1, episodes.num_finished.shape[0]):
-        named |= {f"student_{number}/{name}": value[number] for name, value in metrics.items()}
-        named[f"student_{number}/return"] = _mean_of_defined(episodes.mean_return[number])
-        named[f"student_{number}/solve_rate"] = _mean_of_defined(episodes.solve_rate[number])
-    return named
 
 
 class Model(struct.PyTreeNode):
@@ -263,40 +249,3 @@ def _starts_from_activations(setting: Setting) -> bool:
 def _num_rows(setting: Setting) -> int:
     """Return how many rows of a batch the network sees on each device."""
     return setting.num_levels // setting.spread.shares(setting.num_levels) * setting.env.num_agents
-
-
-def _level_metrics(sources: jax.Array, episodes: EpisodeSummary, features: Metrics) -> Metrics:
-    """Return means over the levels of each source, under its name, NaN where the batch has none of it."""
-    per_level = {
-        "solve_rate": episodes.solve_rate,
-        "return": episodes.mean_return,
-        "episode_length": episodes.mean_length,
-        "finished_levels": episodes.valid.astype(jnp.float32),
-    }
-    per_level |= {f"levels/{name}": value for name, value in features.items()}
-    return {
-        f"{source}/{name}": _mean_of_defined(jnp.where(sources == number, value, jnp.nan))
-        for number, source in enumerate(SOURCES)
-        for name, value in per_level.items()
-    }
-
-
-def _score_correlations(setting: Setting, sources: jax.Array, outcome: Outcome, again: EpisodeSummary) -> Metrics:
-    """Return Spearman's correlation of scores that were asked for with exact regret, over the levels of each source.
-
-    The regret is that of another play of the same levels, ``again``: of the play that was scored it would share the luck.
-    """
-    regret = outcome.signals.optimal_return - again.mean_return
-    metrics = {}
-    for name in setting.correlations:
-        scores, valid, _ = score_levels(registry.load("score", name), outcome.signals)
-        for number, source in enumerate(SOURCES):
-            of_source = valid & again.valid & (sources == number)
-            metrics[f"{source}/correlation_with_regret/{name}"] = rank_correlation(scores, regret, of_source)
-    return metrics
-
-
-def _mean_of_defined(values: jax.Array) -> jax.Array:
-    defined = ~jnp.isnan(values)
-    count = jnp.sum(defined).astype(jnp.float32)
-    return jnp.where(count > 0, jnp.sum(jnp.where(defined, values, 0.0)) / jnp.maximum(count, 1.0), jnp.nan)

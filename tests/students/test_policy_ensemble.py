@@ -12,6 +12,7 @@ from minied.spaces import Box, Discrete
 from minied.students import ppo
 from minied.students.networks.actor_critic import ActorCritic
 from minied.students.networks.config import NetworkConfig
+from minied.students.parameter_changes import parameter_changes
 from minied.students.ppo import Batch, PPOConfig
 
 SPACE = Box(-1.0, 1.0, (3,))
@@ -118,10 +119,10 @@ def test_parameter_changes_are_squared_gradients_level_by_level(num_agents):
     for level in range(num_levels):
         gradient = jax.grad(objective)(general(who), np.arange(level * num_agents, (level + 1) * num_agents))
         expected.append(sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(gradient)))
-    got = ppo.parameter_changes(who, general(who), full, num_levels)
+    got = parameter_changes(who, general(who), full, num_levels)
     np.testing.assert_allclose(got, expected, rtol=1e-4)
     # twice the advantages, four times the change: nothing is normalised away
-    doubled = ppo.parameter_changes(who, general(who), full.replace(advantages=2 * full.advantages), num_levels)
+    doubled = parameter_changes(who, general(who), full.replace(advantages=2 * full.advantages), num_levels)
     np.testing.assert_allclose(doubled, 4 * np.asarray(expected), rtol=1e-4)
 
 

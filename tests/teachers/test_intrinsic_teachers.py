@@ -20,6 +20,7 @@ from toy_worlds import WrittenStudent
 from minied import registry
 from minied.config import load_config
 from minied.env import Environment, with_agent_axis
+from minied.errors import UserError
 from minied.evaluate.episodes import evaluate_levels
 from minied.levels.parameters import Choice, Parameters
 from minied.levels.space import LevelSpace
@@ -81,9 +82,8 @@ class CoinLevels(LevelSpace[jax.Array]):
         return level
 
 
-@dataclasses.dataclass(frozen=True)
-class Coins(Environment):
-    """One step; the level is the chance p of a reward of 1, and what is seen."""
+class OneStep(Environment):
+    """Episodes of one step, in which what is done makes no difference."""
 
     @property
     def max_steps(self):
@@ -92,6 +92,11 @@ class Coins(Environment):
     @property
     def action_space(self):
         return Discrete(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Coins(OneStep):
+    """The level is the chance p of a reward of 1, and what is seen."""
 
     @property
     def observation_space(self):
@@ -216,7 +221,7 @@ class TableLevels(LevelSpace[jax.Array]):
 
 
 @dataclasses.dataclass(frozen=True)
-class Table(Environment):
+class Table(OneStep):
     """One step that pays what a table says of the level, a cell of it, whatever the student does."""
 
     rewards: tuple[tuple[float, ...], ...]
@@ -226,14 +231,6 @@ class Table(Environment):
     @property
     def shape(self):
         return np.squeeze(np.asarray(self.rewards)).shape
-
-    @property
-    def max_steps(self):
-        return 1
-
-    @property
-    def action_space(self):
-        return Discrete(2)
 
     @property
     def observation_space(self):
@@ -560,3 +557,21 @@ def test_a_teacher_paid_for_disagreement_moves_the_start_outward_and_beats_unifo
     assert distances[0] < 9  # uniform: 16
     assert distances.max() > 19
     assert taught["outward"]["spearman"] > 0.7
+
+
+@dataclasses.dataclass(frozen=True)
+class WrongTroupe(Troupe):
+    """Says of one agent too many who is there."""
+
+    def step(self, key, state, action, level):
+        *results, info = super().step(key, state, action, level)
+        return *results, {"present": jnp.append(info["present"], True)}
+
+
+def test_presence_of_another_number_of_agents_is_told():
+    env = WrongTroupe(2)
+    level = TroupeLevel(jnp.asarray([0, 1], jnp.int32), jnp.ones(2), jnp.ones((2, 4), bool))
+    levels = jax.tree.map(lambda leaf: leaf[None], level)
+    tables = {"policy": jnp.zeros((5, 1, 3)), "values": jnp.zeros((5, 3))}
+    with pytest.raises(UserError, match=r"info\['present'\] of WrongTroupe is \[3\]; allowed: bool\[2\], one an agent"):
+        probed(env, TabularStudent(5, 3, 3, 1), tables, levels, ("mean_return",), 4)

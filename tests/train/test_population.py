@@ -37,8 +37,12 @@ from minied.students.ppo import PPOConfig
 from minied.teachers.paired import Paired
 from minied.teachers.pay import Pay
 from minied.teachers.repaired import Repaired
+from minied.train import loop, update
+from minied.train import state as states
+from minied.train.loop import iterate_members
 from minied.train.program import Program
 
+NO_MEMORY = dataclasses.replace(NETWORK, num_policy_heads=1)
 WITH_MEMORY = dataclasses.replace(NETWORK, memory="gru", num_policy_heads=1)
 
 
@@ -257,3 +261,55 @@ def test_what_does_not_go_together_is_told_in_one_line(teacher, options, line):
     with pytest.raises(UserError) as error:
         config_of(teacher, **options)
     assert str(error.value) == line
+
+
+# -- members side by side, as elsewhere than on CPU --------------------------------------------------------------------
+
+
+def conditions_of(jaxpr):
+    """The shape of the predicate of every conditional within a program."""
+    found = []
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "cond":
+            found.append(equation.invars[0].aval.shape)
+        for value in equation.params.values():
+            for each in value if isinstance(value, (list, tuple)) else [value]:
+                inner = getattr(each, "jaxpr", each)
+                found += conditions_of(inner) if hasattr(inner, "eqns") else []
+    return found
+
+
+@pytest.mark.parametrize(("name", "least"), [("paired", 1), ("repaired", 3)])
+def test_trap_18_members_side_by_side_decide_nothing_of_their_own(name, least, monkeypatch):
+    config = config_of(name, num_seeds=2, num_students=2, cloning="all", num_devices=1, network=NO_MEMORY)
+    program = Program(config)
+    setting, state = program._setting, program.init()
+    one_by_one = jax.jit(lambda state: iterate_members(setting, state))
+    expected = one_by_one(one_by_one(one_by_one(state)[0])[0])
+    monkeypatch.setattr(states, "map_members", lambda function, members: jax.vmap(function)(members))
+    monkeypatch.setattr(loop, "map_members", states.map_members)
+    monkeypatch.setattr(update, "map_members", states.map_members)
+    conditions = conditions_of(jax.make_jaxpr(lambda state: loop.iterate_members(setting, state))(state).jaxpr)
+    assert len(conditions) >= least
+    assert set(conditions) == {()}  # one decision for all: with one a member both branches would be computed
+    side_by_side = jax.jit(lambda state: loop.iterate_members(setting, state))
+    found = side_by_side(side_by_side(side_by_side(state)[0])[0])
+    close(found, expected)
+
+
+# -- whose figures are logged ------------------------------------------------------------------------------------------
+
+
+def test_the_levels_of_the_first_student_are_those_of_the_metrics():
+    """REPAIRED replays other levels to each student: the mean is over the protagonist's B, not over both."""
+    program = program_of(config_of("repaired"))
+    state = program.init()
+    for _ in range(20):
+        _, every, _ = by_hand(program, state)
+        state, row = program.advance(state, program.counters(state)["iterations"] + 1)
+        kind = "replay" if np.isfinite(row["replay/return"]).all() else "designed"
+        means = [np.nanmean(np.asarray(each.outcome.episodes.mean_return)) for each in every]
+        np.testing.assert_allclose(row[f"{kind}/return"][0], means[0], rtol=1e-5, atol=1e-6)
+        if kind == "replay" and abs(means[0] - means[1]) > 1e-3:
+            return
+    raise AssertionError("no replay told the students apart")

@@ -531,13 +531,17 @@ def test_the_largest_that_fits_is_allowed():
 @pytest.mark.parametrize("capability", ["designer", "parameters"])
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"holdout": 10}, "levels.holdout is 10"), ({"solvable_only": True}, "levels.solvable_only is True")],
+    [
+        ({"holdout": 10}, "env.levels.holdout is 10"),
+        ({"solvable_only": True}, "env.levels.solvable_only is True"),
+        ({"holdout": 9, "solvable_only": True}, "env.levels.holdout is 9 and env.levels.solvable_only is True"),
+    ],
 )
 def test_levels_cannot_be_kept_from_a_teacher_that_makes_them(capability, options, named):
     space = Maze(levels=MazeLevels(**options)).level_space
     with pytest.raises(UserError) as error:
         getattr(space, capability)
-    value = "0" if "holdout" in options else "False"
+    value = " and ".join(str(type(each)(0)) for each in options.values())
     assert str(error.value) == (
         f"{named}; allowed with a teacher that uses `{capability}`: {value},"
         " because it can make any level, and none can be kept from it"

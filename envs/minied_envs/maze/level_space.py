@@ -138,13 +138,15 @@ class MazeLevelSpace(LevelSpace[levels.MazeLevel]):
 
     def _require_all_levels(self, by: str) -> None:
         """Raise `UserError` if the world refuses levels: a teacher that makes them ``by`` this cannot be told to."""
-        options = self.maze.levels
-        for name, value in (("holdout", options.holdout), ("solvable_only", options.solvable_only)):
-            if value:
-                raise UserError(
-                    f"levels.{name} is {value}; allowed with a teacher that uses `{by}`: {type(value)(0)},"
-                    " because it can make any level, and none can be kept from it"
-                )
+        options = {name: getattr(self.maze.levels, name) for name in ("holdout", "solvable_only")}
+        refusing = {name: value for name, value in options.items() if value}
+        if refusing:
+            told = " and ".join(f"env.levels.{name} is {value}" for name, value in refusing.items())
+            allowed = " and ".join(str(type(value)(0)) for value in refusing.values())
+            raise UserError(
+                f"{told}; allowed with a teacher that uses `{by}`: {allowed}, because it can make any level, and none can be"
+                " kept from it"
+            )
 
     def _accepts(self, level: levels.MazeLevel) -> jax.Array:
         accepted = ~self.is_reserved(level)

@@ -1,0 +1,74 @@
+"""What is logged of an iteration: means over levels by their source, of each student, and how scores agree with regret.
+
+Every metric is ``f32[]``, NaN where it is not defined. Letters: ``R`` levels, ``P`` students.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from minied import registry
+from minied.episodes import EpisodeSummary
+from minied.scores.base import score_levels
+from minied.scores.correlation import rank_correlation
+from minied.teachers.base import SOURCES, Outcome
+
+Metrics = dict[str, jax.Array]
+
+
+def metrics_by_student(metrics: Metrics, episodes: EpisodeSummary) -> Metrics:
+    """Return the learner's metrics ``[P]`` by student, and what the others than the first earned.
+
+    ``episodes`` are ``[P, R]``.
+    """
+    named = {f"student/{name}": value[0] for name, value in metrics.items()}
+    for number in range(1, episodes.num_finished.shape[0]):
+        named |= {f"student_{number}/{name}": value[number] for name, value in metrics.items()}
+        named[f"student_{number}/return"] = mean_of_defined(episodes.mean_return[number])
+        named[f"student_{number}/solve_rate"] = mean_of_defined(episodes.solve_rate[number])
+    return named
+
+
+def level_metrics(sources: jax.Array, episodes: EpisodeSummary, features: Metrics) -> Metrics:
+    """Return means over the levels of each source, under its name, NaN where the batch has none of it.
+
+    Args:
+        sources: ``i32[R]``, of each level.
+        episodes: ``[R]``.
+        features: named ``f32[R]``.
+    """
+    per_level = {
+        "solve_rate": episodes.solve_rate,
+        "return": episodes.mean_return,
+        "episode_length": episodes.mean_length,
+        "finished_levels": episodes.valid.astype(jnp.float32),
+    }
+    per_level |= {f"levels/{name}": value for name, value in features.items()}
+    return {
+        f"{source}/{name}": mean_of_defined(jnp.where(sources == number, value, jnp.nan))
+        for number, source in enumerate(SOURCES)
+        for name, value in per_level.items()
+    }
+
+
+def score_correlations(names: Sequence[str], sources: jax.Array, outcome: Outcome, again: EpisodeSummary) -> Metrics:
+    """Return Spearman's correlation of scores that were asked for with exact regret, over the levels of each source.
+
+    The regret is that of another play of the same levels, ``again``: of the play that was scored it would share the luck.
+    """
+    regret = outcome.signals.optimal_return - again.mean_return
+    metrics = {}
+    for name in names:
+        scores, valid, _ = score_levels(registry.load("score", name), outcome.signals)
+        for number, source in enumerate(SOURCES):
+            of_source = valid & again.valid & (sources == number)
+            metrics[f"{source}/correlation_with_regret/{name}"] = rank_correlation(scores, regret, of_source)
+    return metrics
+
+
+def mean_of_defined(values: jax.Array) -> jax.Array:
+    """Return the mean of the values that are not NaN, ``f32[]``, NaN if none is."""
+    defined = ~jnp.isnan(values)
+    count = jnp.sum(defined).astype(jnp.float32)
+    return jnp.where(count > 0, jnp.sum(jnp.where(defined, values, 0.0)) / jnp.maximum(count, 1.0), jnp.nan)
