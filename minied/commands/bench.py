@@ -77,14 +77,17 @@ def _groups(quick: bool, peers: Sequence[str]) -> list[list[Any]]:
 
     groups = []
     for teacher in ("domain_randomization", "robust_plr") if quick else cases.TEACHERS:
-        iterations = 4 if quick else 8
+        # An update of PAIRED takes a dozen times one of the others, and ten minutes to compile in minimax, where only
+        # `benchmarks/training_speed.py` measures it.
+        long = teacher == "paired"
+        iterations = 1 if long else 4 if quick else 8
         # Whether to learn in an iteration is chance where it depends on replaying: a short measurement may see no learning
         # at all, and two libraries draw differently. Replays only are the same work in every round.
         by_chance = teacher in cases.LEARN_FROM_REPLAYS and (quick or "minimax" in peers)
         updates = "replay" if by_chance else "mixed"
-        theirs = [cases.minimax_training(teacher, metrics, updates=updates) for metrics in ("on", "off")]
         mine = cases.training(teacher, iterations=iterations, updates=updates)
-        groups.append([mine, *(theirs if "minimax" in peers else [])])
+        theirs = [cases.minimax_training(teacher, metrics, updates=updates) for metrics in ("on", "off")]
+        groups.append([mine, *(theirs if "minimax" in peers and not long else [])])
     for num_envs in NUM_ENVS[:2] if quick else NUM_ENVS:
         for restart in ("same", "fresh"):
             mazes = [cases.world(peer, num_envs, restart) for peer in ("jaxued", "minimax") if peer in peers]

@@ -39,9 +39,8 @@ def parse(
 ) -> T:
     """Return an instance of the dataclass ``options`` as the arguments say. Raises `UserError`; exits on ``--help``.
 
-    ``taken`` are flags that were read before (`take_option`), for suggestions.
-
-    What stands before ``--help`` is shown there as the default: a preset's values.
+    What stands before ``--help`` is shown there as the default: a preset's values. ``taken`` are flags that were read before
+    (`take_option`), for suggestions.
     """
     import tyro
 

@@ -147,7 +147,7 @@ def draw_gallery(levels: Sequence[tuple[LevelSpace, Any, str]], path: Path, colu
 
 def _features(description: dict[str, Any]) -> list[str]:
     values = {name: float(np.asarray(value)) for name, value in description.items()}
-    return [f"{name.replace('_', ' ')} {value:g}" for name, value in values.items() if not np.isnan(value)]
+    return [f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items() if not np.isnan(value)]
 
 
 def unstack(levels: Any) -> list[Any]:
