@@ -60,7 +60,29 @@ def _entries(kind: str, world: Environment | None) -> dict[str, Any]:
             return {registry.name_of(type(world)): dict(world.level_space.suites)}
         return {name: _suites_of(name) for name in registry.names("environment")}
     registered = {"envs": "environment", "teachers": "teacher", "scores": "score"}[kind]
-    return {name: _sentence(registered, name) for name in registry.names(registered)}
+    more = {"envs": _offers, "teachers": lambda _: "", "scores": _conditions}[kind]
+    return {name: f"{_sentence(registered, name)} {more(name)}".rstrip() for name in registry.names(registered)}
+
+
+def _offers(name: str) -> str:
+    """Return what a world's levels can do beyond being sampled: what teachers and scores may ask of them."""
+    try:
+        offered = registry.load("environment", name)().level_space.offered
+    except (UserError, TypeError):
+        return ""  # the sentence says it, or a field has no default
+    return f"Levels have {', '.join(offered)}." if offered else ""
+
+
+def _conditions(name: str) -> str:
+    """Return what a run must have for the score to be computed, beyond what every run has."""
+    from minied.train.missing import CONDITIONS
+
+    try:
+        needs = getattr(registry.load("score", name), "needs", ())
+    except UserError:
+        return ""  # the sentence says it
+    conditions = [words for signal, words in CONDITIONS.items() if signal in needs]
+    return f"Needs {', '.join(conditions)}." if conditions else ""
 
 
 def _suites_of(name: str) -> dict[str, str] | str:

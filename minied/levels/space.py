@@ -115,11 +115,15 @@ class LevelSpace(abc.ABC, Generic[LevelT]):
     def require(self, capability: str, by: str) -> None:
         """Raise `UserError` if ``capability`` is missing, in a sentence that names ``by``, who needs it."""
         if not self.has(capability):
-            offered = [name for name in OPTIONAL_CAPABILITIES if self.has(name)]
             raise UserError(
                 f"{by} needs `{capability}`, which {type(self).__name__} does not have"
-                f" (it has: {', '.join(offered) or 'only sample'})"
+                f" (it has: {', '.join(self.offered) or 'only sample'})"
             )
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Names of the optional parts that this level space has."""
+        return tuple(name for name in OPTIONAL_CAPABILITIES if self.has(name))
 
     def _lacks(self, capability: str) -> UserError:
         return UserError(f"{type(self).__name__} does not have `{capability}`")

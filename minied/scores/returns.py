@@ -34,7 +34,7 @@ def negative_return(signals: Signals) -> jax.Array:
 
 @score(needs=("episodes", "optimal_return"))
 def exact_regret(signals: Signals) -> jax.Array:
-    """How far the student falls short of the best possible return on the level (needs an oracle).
+    """How far the student falls short of the best possible return on the level.
 
     ``R*(θ) − mean_e R_e``, ``f32[]``, over finished episodes; ``R*`` is what `LevelSpace.optimal_return` says, the highest
     return that any policy can have. At least 0 but for rounding.

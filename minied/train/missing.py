@@ -3,6 +3,15 @@
 from minied.levels.space import LevelSpace
 from minied.students.networks.config import NetworkConfig
 
+CONDITIONS = {
+    "population": "at least two students",
+    "value_ensemble": "at least two value heads",
+    "policy_ensemble": "at least two policy heads",
+    "optimal_return": "a world with optimal_return",
+    "neighbour_distances": "a teacher that keeps a buffer, and a world with describe",
+}
+"""What a run must have to compute a signal, for those that not every run can."""
+
 
 def missing_signals(network: NetworkConfig, space: LevelSpace, world: str, num_students: int = 1) -> dict[str, str]:
     """Return the signals that a run cannot compute, each with what is lacking and how to mend it.

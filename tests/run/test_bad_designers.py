@@ -147,6 +147,21 @@ def test_teachers_and_scores_are_listed(minied):
         assert any(line.split()[:1] == [name] for line in out.splitlines())
 
 
+def test_what_is_listed_tells_what_it_needs_and_what_it_has(minied):
+    _, scores, _ = minied("list", "scores")
+    ends = {line.split()[0]: line.rpartition(". ")[2] for line in scores.splitlines() if line.split()}
+    assert ends["relative_regret"] == "Needs at least two students."
+    assert ends["value_disagreement"] == "Needs at least two value heads."
+    assert ends["policy_disagreement"] == "Needs at least two policy heads."
+    assert ends["exact_regret"] == "Needs a world with optimal_return."
+    assert not any("Needs" in line for line in scores.splitlines() if line.split()[0] in {"learnability", "max_mc"})
+    _, worlds, _ = minied("list", "envs")
+    has = {line.split()[0]: line.rpartition("Levels have ")[2].rstrip(".").split(", ") for line in worlds.splitlines()}
+    assert {"designer", "parameters", "mutate", "draw"} < {*has["maze"]}
+    assert "parameters" in has["corridor"]
+    assert "designer" not in has["corridor"]
+
+
 WORLD = '''
 """A garden: plant a row of four beds; the student walks along it and is paid for every flower."""
 
