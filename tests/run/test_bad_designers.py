@@ -100,6 +100,9 @@ OPTIONS = [
     (["--teacher.network.num-policy-heads", "2"], ["teacher.network.num_policy_heads is 2; allowed for a designer: 1"]),
     (["--teacher.network.memory", "lstn"], ["--teacher.network.memory is 'lstn'", "lstm"]),
     (["--teacher.ppo.learning-rate", "0"], ["teacher.ppo.learning_rate is 0.0", "allowed: (0, ∞)"]),
+    (["--env", "maze", "--env.design.order", "edits", "--env.levels.holdout", "0",
+      "--env.levels.no-solvable-only"],
+     ["teacher.start_from is 'empty'; allowed where MazeDesigner only edits levels", "'edits'): generator"]),
     (["--env", PLACED, "--env.wrong"],
      ["allowed of CorridorParameters gives [2] for the parameter 'cell'; allowed: one bool for each of its 5 choices"]),
 ]  # fmt: skip

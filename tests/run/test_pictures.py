@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 from run_world import ENV, LineSpace
 
-from minied.run.pictures import CAPTION_HEIGHT, write_animation
+from minied.run import pictures
+from minied.run.pictures import CAPTION_HEIGHT, draw_learning_curve, empty_figure, write_animation
 
 
 def assert_shows_something(path, least=(100, 40)):
@@ -23,6 +26,36 @@ def test_pictures_of_a_run(minied, config_file, tmp_path):
     with Image.open(pictures / "agent.gif") as animation:
         assert animation.n_frames == 6  # the right end's episode has 6 states, the left one's waits
         assert animation.size == (2 * 20 + 8, CAPTION_HEIGHT + 4)
+
+
+def test_learning_curve_of_a_run_that_designs(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(pictures, "empty_figure", lambda *size: figures.append(empty_figure(*size)) or figures[-1])
+    # Two members, two rows; the antagonist's return is not defined in the first.
+    values = {"designed/solve_rate": [0.1, 0.3], "teacher/pay": [0.5, 0.7], "designed/return": [0.0, 0.2]}
+    rows = [
+        {
+            "env_steps": 10 * i,
+            "student_updates": i,
+            "metrics": {**values, "student_1/return": [None, 0.4] if i == 2 else None},
+        }
+        for i in (1, 2)
+    ]
+    folder = SimpleNamespace(path=tmp_path, read_rows=lambda name: rows if name == "metrics" else [])
+    draw_learning_curve(folder, tmp_path / "a.png")
+    solved, _, paid = figures[0].axes
+    assert [text.get_text() for text in solved.get_legend().get_texts()] == ["designed levels"]
+    # The mean of the members is drawn last, over them.
+    means = {line.get_label(): line.get_xydata().tolist() for line in paid.get_lines() if line.get_label()[0] != "_"}
+    np.testing.assert_allclose(means.pop("pay of a design"), [[10, 0.6], [20, 0.6]])
+    np.testing.assert_allclose(means.pop("return, protagonist"), [[10, 0.1], [20, 0.1]])
+    np.testing.assert_allclose(means.pop("return, antagonist"), [[20, 0.4]])
+    assert not means
+    # Of a run that does not design, two panels.
+    for row in rows:
+        row["metrics"] = {"new/solve_rate": [0.1, 0.3]}
+    draw_learning_curve(folder, tmp_path / "b.png")
+    assert len(figures[1].axes) == 2
 
 
 def test_a_picture_that_fails_costs_nothing(minied, config_file, tmp_path, monkeypatch):

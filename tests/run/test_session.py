@@ -385,6 +385,30 @@ def test_trap_14_speed_is_the_steps_over_the_seconds_in_which_they_were_made(
     assert [now.seconds_left for now in shown[1:]] == [8.0, 4.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    ("rates", "words"),
+    [
+        ({"new": 0.25, "designed": 0.75}, "solves 25% of new levels"),
+        ({"new": np.nan, "designed": 0.75, "replay": 0.5}, "solves 75% of designed levels"),
+        ({"replay": 0.5}, "solves 50% of replayed levels"),
+        ({"new": np.nan}, ""),
+    ],
+    ids=str,
+)
+def test_of_which_levels_the_solve_rate_is_that_is_shown(minied, config_file, monkeypatch, rates, words):
+    advance, shown = run_world.Program.advance, []
+
+    def with_rates(self, state, until):
+        metrics = {f"{source}/solve_rate": np.asarray([rate, rate]) for source, rate in rates.items()}
+        return advance(self, state, until)[0], metrics
+
+    monkeypatch.setattr(run_world.Program, "advance", with_rates)
+    monkeypatch.setattr(console.PlainReporter, "progress", lambda self, now: shown.extend(console._parts(now)))
+    options = ["--no-pictures", "--num-seeds", "2", "--updates", "2"]
+    assert minied("train", config_file, "--run-dir", "run", *options)[0] == 0
+    assert {part for part in shown if "solves" in part} == ({words} if words else set())
+
+
 # -- rows and folders --------------------------------------------------------------------------------------------------
 
 
