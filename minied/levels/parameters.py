@@ -157,6 +157,11 @@ class ParameterDesigner(Designer[Any, ParameterState]):
         """Return the level with the parameters chosen so far."""
         return self.parameters.level(state.key, state.values)
 
+    def means(self, choices: jax.Array) -> dict[str, jax.Array]:
+        """Return the mean of each parameter, by name, ``f32[]``, of ``choices`` ``i32[h, B]``; of a bin, its middle."""
+        parts = zip(self.parameters.parts, choices, strict=True)
+        return {part.name: jnp.mean(self._value(part, chosen, jnp.float32(0.5))) for part, chosen in parts}
+
     @property
     def _numbers(self) -> tuple[int, ...]:
         return tuple(part.number if isinstance(part, Choice) else self.num_bins for part in self.parameters.parts)

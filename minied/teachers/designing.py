@@ -30,10 +30,10 @@ from minied.students.networks.config import NetworkConfig
 from minied.students.networks.mixed import MixedWithUniform
 from minied.students.ppo import PPOConfig, StudentState
 from minied.teachers.base import DESIGNED, Plan, Proposal, propose_levels, sample_levels
+from minied.teachers.designer_validation import Start, validate_designer
 from minied.teachers.pay import Pay, RunningPay
 
 Builds = Literal["auto", "steps", "parameters"]
-Start = Literal["empty", "generator"]
 
 PUBLISHED_NETWORK = NetworkConfig(conv_filters=128, embedding_size=10)
 """The designer of the maze literature: every feature of 128 filters goes into the memory."""
@@ -98,8 +98,6 @@ class Designing(Hyperparameters):
         """Raise `UserError` if the world has nothing to build with, or the pay cannot be computed."""
         designer = self.designer_of(space)
         self._policy(with_agent_axis(designer))  # which raises for a mask that does not fit
-        if self.start_from == "generator" and isinstance(designer, ParameterDesigner):
-            raise UserError("teacher.start_from is 'generator'; allowed where parameters are chosen: empty")
         if num_levels % self.ppo.num_minibatches:
             raise UserError(
                 f"teacher.ppo.num_minibatches is {self.ppo.num_minibatches}, which does not divide num_envs = {num_levels};"
@@ -111,34 +109,7 @@ class Designing(Hyperparameters):
                 f" {self.network.num_value_heads}; allowed: at least 2"
             )
         self.pay.validate(missing)
-        self._validate_designer(designer, space)
-
-    def _validate_designer(self, designer: Designer, space: LevelSpace) -> None:
-        """Raise `UserError` for a designer that is none, or that is to edit and gets nothing to."""
-        name = type(designer).__name__
-        if designer.num_agents != 1:
-            raise UserError(f"the designer {name} has num_agents {designer.num_agents}; allowed: 1")
-        if designer.needs_level and self.start_from == "empty":
-            raise UserError(
-                f"teacher.start_from is 'empty'; allowed where {name} only edits levels (in mazes env.design.order"
-                " 'edits'): generator"
-            )
-        key = jax.eval_shape(lambda: jax.random.key(0))  # only shapes are asked for, and nothing is computed
-        observation, state = jax.eval_shape(lambda key: designer.reset(key, _first(designer, space, key)), key)
-        names = [name for name, _ in getattr(designer.observation_space, "parts", ())]
-        if names and (not isinstance(observation, dict) or set(observation) != set(names)):
-            found = sorted(observation) if isinstance(observation, dict) else type(observation).__name__
-            raise UserError(f"the observation of {name} has {found}; allowed: the parts of its space, {sorted(names)}")
-        built = jax.eval_shape(designer.level_of, state)
-        sampled = jax.eval_shape(space.sample, key)
-        if jax.tree.map(_form, built) != jax.tree.map(_form, sampled):
-            if isinstance(designer, ParameterDesigner):
-                name = f"level of {type(designer.parameters).__name__} makes"
-            else:
-                name = f"the designer {name} builds"
-            raise UserError(
-                f"{name} levels {_forms(built)}; allowed: as {type(space).__name__} samples them, {_forms(sampled)}"
-            )
+        validate_designer(designer, space, self.start_from)
 
     @property
     def num_minibatches(self) -> int:
@@ -164,7 +135,7 @@ class Designing(Hyperparameters):
         return DesignerState(
             learner=ppo.init_student(key, policy, self.ppo),
             pay=RunningPay.start(),
-            metrics={name: jnp.full((), jnp.nan) for name in _METRICS},
+            metrics={name: jnp.full((), jnp.nan) for name in (*_METRICS, *_chosen(self.designer_of(space)))},
             designs=jnp.zeros(()),
             fault=jnp.zeros((), jnp.int32),
         )
@@ -215,7 +186,8 @@ class Designing(Hyperparameters):
         A level without a score (no episode finished) is paid the mean of the others.
         """
         pay, paid = self.pay.of(state.pay, signals)
-        policy = self._policy(with_agent_axis(self.designer_of(space)))
+        designer = self.designer_of(space)
+        policy = self._policy(with_agent_axis(designer))
         rollout = design.rollout
         activations, rollout = rollout.activations, rollout.replace(activations=())
         rewards = jnp.zeros_like(rollout.rewards).at[-1].set(plan.spread.part(pay)[:, None])
@@ -230,7 +202,7 @@ class Designing(Hyperparameters):
         return state.replace(
             learner=learner,
             pay=paid,
-            metrics={name: metrics[name] for name in _METRICS},
+            metrics={name: metrics[name] for name in _METRICS} | plan.spread.mean(_chosen(designer, rollout.actions)),
             designs=state.designs + pay.shape[0],
             fault=jnp.maximum(
                 state.fault, jnp.maximum(_first_choiceless(rollout, policy, plan), _unended(rollout, plan))
@@ -238,7 +210,7 @@ class Designing(Hyperparameters):
         )
 
     def designer_metrics(self, state: DesignerState) -> dict[str, jax.Array]:
-        """Return what the policy's last update was like, and its pay."""
+        """Return what the policy's last update was like, its pay, and the mean of each parameter where it chooses them."""
         of_policy = {f"designer/{name}": value for name, value in state.metrics.items()}
         return of_policy | state.pay.metrics() | {"designs": state.designs}
 
@@ -266,19 +238,15 @@ _METRICS = (
 )  # fmt: skip
 
 
-def _first(designer: Designer, space: LevelSpace, key: jax.Array) -> Any:
-    """Return a level for a design to start from: the empty one, or one of the generator where it is only edited."""
-    return space.sample(key) if designer.needs_level else designer.empty()
-
-
-def _form(leaf: jax.ShapeDtypeStruct) -> str:
-    return f"{leaf.dtype.name}{list(leaf.shape)}"
-
-
-def _forms(level: Any) -> str:
-    """Return the leaves of a level in words."""
-    leaves = jax.tree_util.tree_leaves_with_path(level)
-    return ", ".join(f"{jax.tree_util.keystr(path).lstrip('.') or 'a'} {_form(leaf)}" for path, leaf in leaves)
+def _chosen(designer: Designer, actions: jax.Array | None = None) -> dict[str, jax.Array]:
+    """Return the mean of each parameter that ``actions`` ``i32[L, B, 1]`` chose, NaN before any, none of other designers."""
+    if not isinstance(designer, ParameterDesigner):
+        return {}
+    if actions is None:
+        means = {part.name: jnp.full((), jnp.nan) for part in designer.parameters.parts}
+    else:
+        means = designer.means(actions[..., 0])
+    return {f"chosen/{name}": value for name, value in means.items()}
 
 
 def _unended(rollout: Rollout, plan: Plan) -> jax.Array:

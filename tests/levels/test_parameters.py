@@ -89,6 +89,14 @@ class Open(Parameters):
         return jax.random.uniform(key), values
 
 
+def test_means_of_what_was_chosen():
+    # halves 0 1 1; cells 0 3 4; of the quarters of −1 … 3 the first, the third and the third again: −0.5, 1.5, 1.5
+    means = DESIGNER.means(jnp.asarray([[0, 1, 1], [0, 3, 4], [0, 2, 2]]))
+    assert {name: pytest.approx(float(mean)) for name, mean in means.items()} == {
+        "half": 2 / 3, "cell": 7 / 3, "slope": 2.5 / 3,
+    }  # fmt: skip
+
+
 def test_what_parameters_leave_open_is_drawn_once_a_design():
     designer = ParameterDesigner(Open())
     (first, _), state = designer.level_of(designer.reset(jax.random.key(1), designer.empty())[1]), None

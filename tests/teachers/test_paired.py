@@ -1,5 +1,6 @@
 """PAIRED and its kin: every level is designed, all of them are learnt from, and the pay makes the teacher."""
 
+import dataclasses
 import functools
 
 import jax
@@ -93,6 +94,21 @@ def test_worlds_without_a_designer_are_chosen_by_their_parameters():
     assert ((starts >= 1) & (starts <= 5)).all()
     assert len({*starts.tolist()}) > 2
     assert equal(program.proposals(state, 12), program.proposals(state, 12))
+
+
+def test_what_was_chosen_is_told():
+    """The cell is the start less one; on two devices the mean is over the levels of both."""
+    teacher = teacher_of("minimax_adversary", builds="parameters")
+    config = config_of(teacher, env=ParameterCorridor(length=5, max_steps=6))
+    for number in (1, 2):
+        program = program_of(dataclasses.replace(config, num_devices=number))
+        _, row = program.advance(program.init(), 1)
+        chosen = {name: row[f"teacher/designer/chosen/{name}"][0] for name in ("half", "cell", "slope")}
+        assert chosen["cell"] == pytest.approx(row["designed/levels/start"][0] - 1)
+        assert chosen["half"] in {0, 1 / 4, 2 / 4, 3 / 4, 1}  # of 4 levels
+        # Middles of 16 bins of −1 … 3, and means of 4 of them, are odd multiples of 1/8, or of 1/32.
+        assert -1 < chosen["slope"] < 3
+        assert chosen["slope"] * 32 == pytest.approx(round(chosen["slope"] * 32), abs=1e-4)
 
 
 def test_a_maze_that_holds_levels_out_cannot_be_designed():
