@@ -1,10 +1,10 @@
 """Which pay makes a designer teach best at the same price, and which of them falls for a noisy television?
 
 The presets ``small/*`` on 9×9 mazes: uniform designs (the DCD generator, which is a designer that acts at random),
-PAIRED, and designers paid by value disagreement, policy disagreement and value prediction error. The same student,
-learning rate and number of environment steps for all, those of both students of PAIRED included. Once without and once
-with the noisy television, a cell that pays by a coin and that a designer may leave out; a uniform design has it half of
-the time.
+PAIRED, and designers paid by value disagreement (of heads that learn from the same rows, and from rows of their own),
+policy disagreement and value prediction error. The same student, learning rate and number of environment steps for
+all, those of both students of PAIRED included. Once without and once with the noisy television, a cell that pays by a
+coin and that a designer may leave out; a uniform design has it half of the time.
 
 Held out, and never with a television: perfect mazes of 13×13 by two methods, crossings, and the eight 13×13 mazes of jaxued;
 the interquartile mean is over members × entries, intervals of 95 % by a stratified bootstrap over members. Seeds are
@@ -29,16 +29,21 @@ from minied.evaluate import statistics
 from minied.run.evaluation import evaluate, scores_of
 from minied.train.program import Program
 
-DESIGNERS = {
-    "dr": "dr",
-    "paired": "paired",
-    "value_disagreement": "value_disagreement",
-    "value_prediction_error": "value_prediction_error",
-    "dr, four policies": "dr",
-    "policy_disagreement": "policy_disagreement",
+DESIGNERS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "dr": ("dr", (), ""),
+    "paired": ("paired", (), "dr"),
+    "value_disagreement": ("value_disagreement", (), "dr"),
+    "value_prediction_error": ("value_prediction_error", (), "dr"),
+    "dr, four policies": ("dr", ("--network.num-policy-heads", "4"), ""),
+    "policy_disagreement": ("policy_disagreement", (), "dr, four policies"),
+    "dr, own rows": ("dr", ("--network.num-value-heads", "5", "--ppo.ensemble-data", "own"), ""),
+    "value_disagreement, own rows": ("value_disagreement", ("--ppo.ensemble-data", "own"), "dr, own rows"),
 }
-"""The preset of each row. Policy disagreement needs four policies, each learning from a quarter of the rows: it has a row of
-domain randomisation with as many to be compared with."""
+"""The preset and options of each row, and the row of uniform designs with which it is compared.
+
+Policy disagreement needs four policies, each learning from a quarter of the rows, and value heads with rows of their
+own have a fifth of them each: both are compared with domain randomisation of such a student.
+"""
 SUITES = {"perfect_maze_dfs_13": 1, "perfect_maze_kruskal_13": 1, "simple_crossing": 1, "jaxued": 10}
 """Suites and attempts a level."""
 MAZES = [
@@ -68,8 +73,7 @@ def main() -> None:
             what |= {"seeds": arguments.seeds, "options": options}
             if not _found(done, what):
                 switch = ["--env.noisy-tv"] if television == "yes" else []
-                heads = ["--network.num-policy-heads", "4"] if designer == "dr, four policies" else []
-                _keep(done, arguments.output, what | _measure(designer, arguments, [*MAZES, *switch, *heads, *options]))
+                _keep(done, arguments.output, what | _measure(designer, arguments, [*MAZES, *switch, *options]))
             rows += _found(done, what)
         tables.append(f"Television: {television}\n\n{_table(rows)}")
     print("\n\n".join(tables))
@@ -77,7 +81,8 @@ def main() -> None:
 
 def _measure(designer: str, arguments: argparse.Namespace, options: list[str]) -> dict[str, Any]:
     budget = ["--num-seeds", str(arguments.seeds), "--env-steps", str(arguments.env_steps)]
-    program = Program(load_config(f"small/{DESIGNERS[designer]}", [*budget, *options]))
+    preset, own_options, _ = DESIGNERS[designer]
+    program = Program(load_config(f"small/{preset}", [*budget, *own_options, *options]))
     state, start, looks = program.init(), time.perf_counter(), []
     rollouts = program.config.max_rollouts // program.config.num_students
     while not program.is_finished(state):
@@ -108,7 +113,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     perfect = ("PerfectMazeDfs13", "PerfectMazeKruskal13")
     for row in rows:
-        control = by_name.get("dr, four policies" if row["designer"] == "policy_disagreement" else "dr", row)
+        control = by_name.get(DESIGNERS[row["designer"]][2], row)
         scores, control_scores = (np.asarray(list(each["scores"].values())).T for each in (row, control))
         others = ("Perfect", "Simple")
         named = np.asarray([value for name, value in row["scores"].items() if not name.startswith(others)]).T
