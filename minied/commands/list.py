@@ -68,8 +68,8 @@ def _offers(name: str) -> str:
     """Return what a world's levels can do beyond being sampled: what teachers and scores may ask of them."""
     try:
         offered = registry.load("environment", name)().level_space.offered
-    except (UserError, TypeError):
-        return ""  # the sentence says it, or a field has no default
+    except Exception:
+        return ""  # a field has no default, or the world is broken: it should not hide the others
     return f"Levels have {', '.join(offered)}." if offered else ""
 
 

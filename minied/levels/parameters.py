@@ -169,7 +169,8 @@ class ParameterDesigner(Designer[Any, ParameterState]):
     def _value(self, part: Choice | Interval, action: jax.Array, within: jax.Array) -> jax.Array:
         if isinstance(part, Choice):
             return action.astype(jnp.float32)
-        return part.low + (part.high - part.low) * (action.astype(jnp.float32) + within) / self.num_bins
+        value = part.low + (part.high - part.low) * (action.astype(jnp.float32) + within) / self.num_bins
+        return jnp.minimum(value, part.high)  # which rounding would else exceed now and then
 
     def _observe(self, state: ParameterState) -> Observation:
         is_chosen = jnp.arange(self.max_steps, dtype=jnp.int32) < state.time

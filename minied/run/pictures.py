@@ -25,8 +25,8 @@ _SOURCES = {"new": "new levels", "designed": "designed levels", "replay": "repla
 _COLOURS = ("tab:blue", "tab:purple", "tab:orange", "tab:green")
 _PAY = {
     "teacher/pay": "pay of a design",
-    "designed/return": "return, protagonist",
-    "student_1/return": "return, antagonist",
+    "designed/return": "return of the student",
+    "student_1/designed/return": "return of the second student",
 }
 """What a designer is paid, and the returns that regret is made of: by metric, the name in the picture."""
 

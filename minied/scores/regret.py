@@ -50,7 +50,8 @@ def flexible_regret(signals: Signals) -> jax.Array:
     part, level by level, and of the others the one who does worst on average the protagonist's. Where all have an episode as
     good, anybody may be the worse one.
 
-    Source: flexible PAIRED, an ablation of Dennis et al. 2020; roles by the best episode as in DCD.
+    Source: flexible PAIRED, an ablation of Dennis et al. 2020; roles by the best episode as in DCD,
+    where of students whose best episodes are alike the first one is the better one.
     High: two students differ in what they can do.
     Bias: rewards levels on which the protagonist is ahead, as much as those on which it falls behind.
     """

@@ -63,7 +63,9 @@ def sample(uniform: jax.Array, logits: jax.Array) -> jax.Array:
         uniform: ``f32[...]`` in ``[0, 1)``, one independent draw for each action.
         logits: ``f32[..., A]``.
     """
-    cumulative = jnp.cumsum(jax.nn.softmax(logits), axis=-1)
-    # Rounding may leave the last cumulative sum just below 1: measure the uniform against that sum instead of 1, so
-    # that an action of probability zero at the end is never drawn.
-    return jnp.sum(cumulative <= (uniform * cumulative[..., -1])[..., None], axis=-1, dtype=jnp.int32)
+    probabilities = jax.nn.softmax(logits)
+    # What is impossible answers no uniform: a long sum is made in parts, and may rise by a rounding where nothing is added.
+    # The sum may end just below 1: the uniform is measured against what it comes to, so that there always is an answer.
+    cumulative = jnp.where(probabilities > 0, jnp.cumsum(probabilities, axis=-1), -1.0)
+    bound = uniform * jnp.max(cumulative, axis=-1)
+    return jnp.argmax(cumulative > bound[..., None], axis=-1).astype(jnp.int32)

@@ -185,8 +185,9 @@ class Teacher(Hyperparameters, abc.ABC):
         del state
         return jnp.int32(0)
 
-    def explain(self, fault: int) -> str:
+    def explain(self, fault: int, space: LevelSpace) -> str:
         """Return the sentence for a `fault`."""
+        del space
         return f"the teacher {type(self).__name__} reports the fault {fault}"
 
     def notes(self, state: Any, proposal: Proposal) -> dict[str, jax.Array]:

@@ -108,6 +108,8 @@ class Designing(Hyperparameters):
                 "teacher.ppo.ensemble_data is 'own' and teacher.network.num_value_heads is"
                 f" {self.network.num_value_heads}; allowed: at least 2"
             )
+        if self.ppo.bootstrap_truncated:
+            raise UserError("teacher.ppo.bootstrap_truncated is True; allowed: False, as a design is never cut off")
         self.pay.validate(missing)
         validate_designer(designer, space, self.start_from)
 
@@ -125,6 +127,11 @@ class Designing(Hyperparameters):
             name = f"teacher.builds is 'steps' (allowed here: parameters, auto): {name}"
         if self.builds == "steps" or (self.builds == "auto" and space.has("designer")):
             space.require("designer", name)
+            if not isinstance(space.designer, Designer):
+                raise UserError(
+                    f"`designer` of {type(space).__name__} is {space.designer!r}; allowed: an instance of"
+                    " minied.levels.designer.Designer, by a property"
+                )
             return space.designer
         space.require("parameters", name)
         return ParameterDesigner(space.parameters, self.num_bins)
@@ -220,14 +227,17 @@ class Designing(Hyperparameters):
         is_finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
         return jnp.where(is_finite, state.fault, DIVERGED)
 
-    def explain_designer(self, fault: int) -> str:
+    def explain_designer(self, fault: int, space: LevelSpace) -> str:
         """Return the sentence for a `designer_fault`."""
         if fault == DIVERGED:
             rate = self.ppo.learning_rate
             return f"teacher.ppo.learning_rate is {rate:g}, allowed here: probably less, as the designer is not finite"
         if fault == UNENDED:
             return "a design does not end with its step max_steps, and there alone; allowed: `build` makes `time` one higher"
-        return f"the designer's mask leaves no action at step {fault} of a design; allowed: at least one in every step"
+        designer, where = self.designer_of(space), f"at step {fault} of a design"
+        if isinstance(designer, ParameterDesigner):
+            where += f", where {designer.parameters.parts[fault - 1].name!r} is chosen"
+        return f"the designer's mask leaves no action {where}; allowed: at least one in every step"
 
     def _policy(self, env: Environment) -> Student:
         return MixedWithUniform(ActorCritic.of(env, self.network), self.uniform_share)

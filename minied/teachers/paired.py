@@ -64,9 +64,9 @@ class Paired(Designing, Teacher):
         """Return whether and how the policy failed, ``i32[]``, see `Designing.designer_fault`."""
         return self.designer_fault(state)
 
-    def explain(self, fault: int) -> str:
+    def explain(self, fault: int, space: LevelSpace) -> str:
         """Return the sentence for a `fault`."""
-        return self.explain_designer(fault)
+        return self.explain_designer(fault, space)
 
 
 class MinimaxAdversary(Paired):

@@ -5,46 +5,33 @@ learn from replayed levels only: new ones are played to be scored. The parallel 
 4) plays a batch of each side by side in one rollout.
 """
 
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from minied.errors import UserError
-from minied.hyperparameters import require_choice, require_range
 from minied.levels.buffer import LevelBuffer
 from minied.levels.priority import Eviction, Prioritization
 from minied.levels.space import LevelSpace
 from minied.teachers.base import NEW, REPLAY, Outcome, Plan, Probe, Proposal, Schedule, join
-from minied.teachers.replay import ReplayTeacher
-
-Decision = Literal["fixed", "proportionate"]
+from minied.teachers.replay import ReplayTeacher, ReplayWithProbability
 
 
-class PrioritizedLevelReplay(ReplayTeacher):
+class PrioritizedLevelReplay(ReplayWithProbability):
     """new levels: score, store, learn; with probability p replay instead: learn, score again."""
 
     train_on_new: ClassVar[bool] = True
 
-    replay_probability: float = 0.5
-    """p, the chance that an iteration replays, once the buffer is warm. One draw a batch, shared by all members."""
-    replay_decision: Decision = "fixed"
-    """`fixed`: replay with probability p; `proportionate`: with the share of the buffer that was offered, at most p."""
-
     def check(self) -> None:
         """Raise `UserError` for a value out of range."""
         super().check()
-        require_range(self, "replay_probability", 0, 1)
-        require_choice(self, "replay_decision", get_args(Decision))
         if not self.train_on_new and self.replay_probability == 0:
             raise UserError("replay_probability is 0; robust PLR learns from replayed levels only; allowed: (0, 1]")
 
     def plan(self, key: jax.Array, schedule: Schedule, num_levels: int) -> Plan:
         """Replay with probability p once warm. Consumes ``key``, which all members share."""
-        probability = jnp.asarray(self.replay_probability, jnp.float32)
-        if self.replay_decision == "proportionate":
-            probability = jnp.minimum(self.offered(schedule, num_levels) / self.buffer_size, probability)
-        replay = self.is_warm(schedule, num_levels) & (jax.random.uniform(key) < probability)
+        replay = self.decides_to_replay(key, schedule, num_levels)
         return Plan.of(jnp.where(replay, REPLAY, NEW), train=replay | self.train_on_new, new_batches=~replay)
 
     def propose(

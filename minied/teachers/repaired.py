@@ -21,7 +21,7 @@ from minied.levels.buffer import LevelBuffer
 from minied.levels.space import LevelSpace
 from minied.teachers.base import DESIGNED, REPLAY, Outcome, Plan, Probe, Proposal, Schedule, join
 from minied.teachers.designing import Design, DesignerState, Designing
-from minied.teachers.replay import ReplayTeacher
+from minied.teachers.replay import ReplayWithProbability
 from minied.teachers.scoring import buffer_metrics
 
 NUM_STUDENTS = 2
@@ -35,11 +35,8 @@ class RepairedState(struct.PyTreeNode):
     buffers: LevelBuffer  # [2, ...]
 
 
-class Repaired(Designing, ReplayTeacher):
+class Repaired(Designing, ReplayWithProbability):
     """Designed levels: paid for by regret, stored by each student's score, not learnt from; replayed ones: learnt from."""
-
-    replay_probability: float = 0.5
-    """p, the chance that an iteration replays, once the buffers are warm. One draw a batch, shared by all members."""
 
     def check(self) -> None:
         """Raise `UserError` for a value out of range."""
@@ -50,7 +47,8 @@ class Repaired(Designing, ReplayTeacher):
         """Raise `UserError` if the world has nothing to build with, or score or pay cannot be computed."""
         alone = "a student that replays plays levels of its own, which nobody else plays"
         super().validate(space, num_levels, {**missing, "population": alone})
-        self.validate_design(space, num_levels, missing)
+        unbuffered = "what is designed is paid before any buffer sees it; allowed: a score that needs no buffer"
+        self.validate_design(space, num_levels, {**missing, "neighbour_distances": unbuffered})
 
     @property
     def num_batches(self) -> int:
@@ -77,7 +75,7 @@ class Repaired(Designing, ReplayTeacher):
 
     def plan(self, key: jax.Array, schedule: Schedule, num_levels: int) -> Plan:
         """Replay, and learn, with probability p once warm. Consumes ``key``, which all members share."""
-        replay = self.is_warm(schedule, num_levels) & (jax.random.uniform(key) < self.replay_probability)
+        replay = self.decides_to_replay(key, schedule, num_levels)
         return Plan.of(jnp.where(replay, REPLAY, DESIGNED), train=replay, new_batches=~replay)
 
     def propose(
@@ -122,7 +120,10 @@ class Repaired(Designing, ReplayTeacher):
         return jax.lax.cond(plan.kind == REPLAY, after_replay, after_design)
 
     def metrics(self, state: RepairedState, space: LevelSpace) -> dict[str, jax.Array]:
-        """Return what the policy's last update was like, its pay, and the buffers (the antagonist's as ``antagonist_…``)."""
+        """Return what the policy's last update was like, its pay, and the buffers (the antagonist's as ``antagonist_…``).
+
+        What is of the designer stays as it was while levels are replayed.
+        """
         first, second = _each(state.buffers)
         antagonist = {f"antagonist_{name}": value for name, value in buffer_metrics(second).items()}
         return self.designer_metrics(state.designer) | buffer_metrics(first) | antagonist
@@ -143,9 +144,9 @@ class Repaired(Designing, ReplayTeacher):
         """Return whether and how the policy failed, ``i32[]``, see `Designing.designer_fault`."""
         return self.designer_fault(state.designer)
 
-    def explain(self, fault: int) -> str:
+    def explain(self, fault: int, space: LevelSpace) -> str:
         """Return the sentence for a `fault`."""
-        return self.explain_designer(fault)
+        return self.explain_designer(fault, space)
 
     def _with_known_returns_of_each(
         self, buffers: LevelBuffer, proposal: Proposal, space: LevelSpace

@@ -4,7 +4,7 @@ Letters: ``B`` levels in a batch, ``R`` in a proposal, ``C`` capacity of the buf
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,8 @@ from minied.levels.priority import EVICTIONS, PRIORITIZATIONS, Eviction, Priorit
 from minied.levels.space import LevelSpace
 from minied.teachers.base import Outcome, Proposal, Schedule, propose_levels, propose_new
 from minied.teachers.scoring import Scored, ScoringTeacher, propose_stored
+
+Decision = Literal["fixed", "proportionate"]
 
 
 class ReplayTeacher(ScoringTeacher):
@@ -125,3 +127,25 @@ class ReplayTeacher(ScoringTeacher):
     def replay_distribution(self, buffer: LevelBuffer) -> jax.Array:
         """Return the probability of each slot to be replayed, ``f32[C]``."""
         return level_buffer.replay_distribution(buffer, self.priority)
+
+
+class ReplayWithProbability(ReplayTeacher):
+    """Base of those whose iterations replay by chance, once the buffer is warm."""
+
+    replay_probability: float = 0.5
+    """p, the chance that an iteration replays, once the buffer is warm. One draw a batch, shared by all members."""
+    replay_decision: Decision = "fixed"
+    """`fixed`: replay with probability p; `proportionate`: with the share of the buffer that was offered, at most p."""
+
+    def check(self) -> None:
+        """Raise `UserError` for a value out of range."""
+        super().check()
+        require_range(self, "replay_probability", 0, 1)
+        require_choice(self, "replay_decision", get_args(Decision))
+
+    def decides_to_replay(self, key: jax.Array, schedule: Schedule, num_levels: int) -> jax.Array:
+        """Return whether an iteration replays, ``bool[]``. Consumes ``key``."""
+        probability = jnp.asarray(self.replay_probability, jnp.float32)
+        if self.replay_decision == "proportionate":
+            probability = jnp.minimum(self.offered(schedule, num_levels) / self.buffer_size, probability)
+        return self.is_warm(schedule, num_levels) & (jax.random.uniform(key) < probability)

@@ -17,16 +17,20 @@ from minied.teachers.base import SOURCES, Outcome
 Metrics = dict[str, jax.Array]
 
 
-def metrics_by_student(metrics: Metrics, episodes: EpisodeSummary) -> Metrics:
-    """Return the learner's metrics ``[P]`` by student, and what the others than the first earned.
+def metrics_by_student(metrics: Metrics, sources: jax.Array, episodes: EpisodeSummary) -> Metrics:
+    """Return the learner's metrics ``[P]`` by student, and what the others than the first earned, by source of the levels.
 
-    ``episodes`` are ``[P, R]``.
+    Args:
+        metrics: of the learner.
+        sources: ``i32[P, R]``, of the levels that each student played.
+        episodes: ``[P, R]``.
     """
     named = {f"student/{name}": value[0] for name, value in metrics.items()}
     for number in range(1, episodes.num_finished.shape[0]):
         named |= {f"student_{number}/{name}": value[number] for name, value in metrics.items()}
-        named[f"student_{number}/return"] = mean_of_defined(episodes.mean_return[number])
-        named[f"student_{number}/solve_rate"] = mean_of_defined(episodes.solve_rate[number])
+        earned = {"return": episodes.mean_return[number], "solve_rate": episodes.solve_rate[number]}
+        by_source = _means_by_source(sources[number], earned)
+        named |= {f"student_{number}/{name}": value for name, value in by_source.items()}
     return named
 
 
@@ -45,6 +49,11 @@ def level_metrics(sources: jax.Array, episodes: EpisodeSummary, features: Metric
         "finished_levels": episodes.valid.astype(jnp.float32),
     }
     per_level |= {f"levels/{name}": value for name, value in features.items()}
+    return _means_by_source(sources, per_level)
+
+
+def _means_by_source(sources: jax.Array, per_level: Metrics) -> Metrics:
+    """Return the mean of each of ``per_level`` ``f32[R]`` over the levels of each source, ``source/name``."""
     return {
         f"{source}/{name}": mean_of_defined(jnp.where(sources == number, value, jnp.nan))
         for number, source in enumerate(SOURCES)

@@ -76,7 +76,9 @@ def _students(
     batches = _own_batches(proposal, num_students) if own else ()
     population, outcomes, metrics = map_members(one, (numbers, population, batches))
     outcome = _joined(outcomes, own, "population" in setting.needs)
-    return population, outcome, metrics_by_student(metrics, outcomes.episodes)
+    number_of_levels = outcomes.episodes.valid.shape[1]
+    sources = jnp.broadcast_to(proposal.sources.reshape(-1, number_of_levels), (num_students, number_of_levels))
+    return population, outcome, metrics_by_student(metrics, sources, outcomes.episodes)
 
 
 def _of_first_student(

@@ -71,10 +71,27 @@ def test_a_number_of_an_interval_is_uniform_within_its_bin():
         assert found.var() == pytest.approx(1 / 12, rel=0.1)
 
 
+def test_a_number_of_an_interval_never_exceeds_its_upper_end():
+    # −1 + 1.1 · (15 + (1 − 2⁻²³)) / 16 rounds to 0.10000002
+    designer = ParameterDesigner(Ends(), num_bins=16)
+    value = designer._value(Interval("a", -1.0, 0.1), jnp.int32(15), jnp.float32(1 - 2**-23))
+    assert float(value) == np.float32(0.1)
+
+
 def _slope(key):
     _, state = DESIGNER.reset(key, DESIGNER.empty())
     state = state.replace(time=jnp.int32(2))
     return jnp.stack([DESIGNER.build(key, state, jnp.int32(number))[1].values[2] for number in range(4)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Ends(Parameters):
+    @property
+    def parts(self):
+        return (Interval("a", -1.0, 0.1),)
+
+    def level(self, key, values):
+        return values
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,7 @@ def test_learning_curve_of_a_run_that_designs(tmp_path, monkeypatch):
         {
             "env_steps": 10 * i,
             "student_updates": i,
-            "metrics": {**values, "student_1/return": [None, 0.4] if i == 2 else None},
+            "metrics": {**values, "student_1/designed/return": [None, 0.4] if i == 2 else None},
         }
         for i in (1, 2)
     ]
@@ -48,8 +48,8 @@ def test_learning_curve_of_a_run_that_designs(tmp_path, monkeypatch):
     # The mean of the members is drawn last, over them.
     means = {line.get_label(): line.get_xydata().tolist() for line in paid.get_lines() if line.get_label()[0] != "_"}
     np.testing.assert_allclose(means.pop("pay of a design"), [[10, 0.6], [20, 0.6]])
-    np.testing.assert_allclose(means.pop("return, protagonist"), [[10, 0.1], [20, 0.1]])
-    np.testing.assert_allclose(means.pop("return, antagonist"), [[20, 0.4]])
+    np.testing.assert_allclose(means.pop("return of the student"), [[10, 0.1], [20, 0.1]])
+    np.testing.assert_allclose(means.pop("return of the second student"), [[20, 0.4]])
     assert not means
     # Of a run that does not design, two panels.
     for row in rows:

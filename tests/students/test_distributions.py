@@ -130,6 +130,21 @@ def test_sample_never_draws_an_action_of_probability_zero_near_any_edge():
         assert not np.any(mask[np.arange(64)[None, :, None], drawn])
 
 
+@pytest.mark.parametrize("num_actions", [169, 400, 529, 961])
+def test_sample_of_many_actions_never_draws_a_masked_one(num_actions):
+    """A compiled sum over so many is made in parts, and is not even monotonic: its own edges and their neighbours."""
+    rng = np.random.default_rng(2)
+    logits = rng.normal(scale=2.0, size=(4, num_actions)).astype(np.float32)
+    mask = rng.random(logits.shape) < 0.8
+    mask[:, 5] = False
+    logits[mask] = distributions.MASKED
+    edges = np.asarray(jax.jit(lambda logits: jnp.cumsum(jax.nn.softmax(logits), axis=-1))(logits))
+    steps = np.arange(-1, 2, dtype=np.float32)[:, None, None] * np.float32(2**-23)  # uniforms are multiples of it
+    near = np.clip(np.round(edges * 2**23).astype(np.float32) * np.float32(2**-23) + steps, 0, LARGEST_UNIFORM)
+    drawn = np.asarray(_sample(near, np.broadcast_to(logits[:, None, :], (3, 4, num_actions, num_actions))))
+    assert not np.any(mask[np.arange(4)[None, :, None], drawn])
+
+
 @hypothesis.settings(deadline=None, max_examples=60, derandomize=True)
 @hypothesis.given(
     st.lists(st.floats(-20, 20, width=32), min_size=6, max_size=6),

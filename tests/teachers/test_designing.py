@@ -16,9 +16,11 @@ from tiny_runs import LEARNER, B, config_of, equal, program_of, raw, teacher_of
 from toy_worlds import (
     DESIGN_STEPS,
     CorridorDesigner,
+    CorridorParameters,
     EditableCorridor,
     EditableCorridorLevels,
     ParameterCorridor,
+    ParameterCorridorLevels,
     StuckCorridor,
 )
 
@@ -334,6 +336,34 @@ def test_a_mask_that_leaves_nothing_stops_the_run_and_names_the_step():
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class NoCellParameters(CorridorParameters):
+    """Leaves no cell to choose."""
+
+    def allowed(self, part, values):
+        return super().allowed(part, values) & (part != 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoCellLevels(ParameterCorridorLevels):
+    @property
+    def parameters(self):
+        return NoCellParameters(self.length)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoCellCorridor(ParameterCorridor):
+    @property
+    def level_space(self):
+        return NoCellLevels(self.length, self.max_steps, self.wrong)
+
+
+def test_a_parameter_that_has_no_choice_left_stops_the_run_and_is_named():
+    program = program_of(config_of("minimax_adversary", env=NoCellCorridor(length=5, max_steps=6)))
+    with pytest.raises(UserError, match="leaves no action at step 2 of a design, where 'cell' is chosen; allowed"):
+        program.advance(program.init(), 1)
+
+
 @pytest.mark.parametrize("name", ["minimax_adversary", pytest.param("repaired", marks=pytest.mark.slow)])
 def test_a_designer_that_diverges_stops_the_run(name):
     """Its actions would be uniform, and nothing else would show it."""
@@ -403,6 +433,18 @@ def test_a_design_that_does_not_end_stops_the_run():
     program = program_of(config_of("paired", env=GivenDesignerCorridor(length=5, max_steps=6, kind=TimelessDesigner)))
     with pytest.raises(UserError, match=r"a design does not end with its step max_steps.* in iteration 1;"):
         program.advance(program.init(), 1)
+
+
+class MethodLevels(EditableCorridorLevels):
+    def designer(self):  # without @property
+        return CorridorDesigner(self.length)
+
+
+@pytest.mark.parametrize("space", [MethodLevels(5, 6), GivenDesignerLevels(5, 6, kind=lambda **_: CorridorDesigner)])
+def test_what_is_no_designer_is_told(space):
+    """A method in place of a property, and a class in place of an instance."""
+    with pytest.raises(UserError, match=r"allowed: an instance of minied\.levels\.designer\.Designer, by a property"):
+        designer_of().designer_of(space)
 
 
 def test_levels_of_another_form_than_the_generator_s_are_told_with_both():

@@ -118,6 +118,16 @@ def test_plan_replays_and_learns_when_the_buffers_are_warm_and_only_then():
     assert np.mean(np.asarray(kinds) == REPLAY) == pytest.approx(0.5, abs=0.15)
 
 
+def test_a_proportionate_plan_replays_with_the_share_that_was_offered_as_in_dcd():
+    teacher = teacher_of("repaired", replay_probability=0.95, replay_decision="proportionate").traced()
+    plan = jax.jit(jax.vmap(lambda key, schedule: teacher.plan(key, schedule, B), in_axes=(0, None)))
+    # B = 4, C = 12: 8 of 12 levels after two batches; after three 12 of 12, and then 0.95 is the most
+    for new_batches, expected in ((1, 0.0), (2, 2 / 3), (3, 0.95)):
+        schedule = Schedule.start(jax.random.key(0)).replace(new_batches=jnp.int32(new_batches))
+        replay = np.asarray(plan(jax.random.split(jax.random.key(1), 4000), schedule).kind) == REPLAY
+        assert abs(np.mean(replay) - expected) <= 4 * np.sqrt(expected * (1 - expected) / 4000)
+
+
 # -- what is observed --------------------------------------------------------------------------------------------------
 
 

@@ -76,7 +76,7 @@ def test_students_play_and_learn_as_if_each_were_alone_and_the_pay_compares_them
             close(mine, alone)
             assert not equal(mine.parameters, old.parameters)
         np.testing.assert_allclose(row["teacher/pay"][0], regret_by_hand(every).mean(), rtol=1e-5)
-        for number, name in ((0, "designed"), (1, "student_1"), (2, "student_2")):
+        for number, name in ((0, "designed"), (1, "student_1/designed"), (2, "student_2/designed")):
             episodes = every[number].outcome.episodes
             np.testing.assert_allclose(row[f"{name}/return"][0], np.mean(episodes.mean_return), rtol=1e-5)
     first = [np.asarray(each.rollout.actions) for each in every]
