@@ -34,6 +34,7 @@ from minied.teachers.base import NEW, Plan, propose_new
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.teachers.prioritized_level_replay import RobustPrioritizedLevelReplay
 from minied.teachers.sampling_for_learnability import SamplingForLearnability
+from minied.train import program as programs
 from minied.train.program import Program
 
 ROUNDING: dict[str, Any] = {
@@ -180,6 +181,17 @@ def test_members_on_two_devices_are_those_on_one_bit_for_bit():
     leaf = jax.tree.leaves(spread_state.members.student.parameters)[0]
     assert {shard.data.shape[0] for shard in leaf.addressable_shards} == {2}  # two members a device, none twice
     assert len({shard.device for shard in leaf.addressable_shards}) == 2
+
+
+def test_a_look_at_members_on_two_devices_is_computed_on_the_first_alone(monkeypatch):
+    """Ninety small programs over both devices at once have been seen to wait for each other for ever."""
+    (one, _, state, _), (two, _, spread_state, _) = members(1), members(2)
+    seen, alone = [], programs._alone
+    monkeypatch.setattr(programs, "_alone", lambda tree: seen.extend(jax.tree.leaves(tree)) or alone(tree))
+    assert equal(programs._first(spread_state.members), programs._first(state.members))
+    assert len(seen) > 50
+    assert {len(leaf.sharding.device_set) for leaf in seen} == {1}
+    assert equal(two.proposals(spread_state, 6), one.proposals(state, 6))
 
 
 def test_what_is_broken_in_a_member_of_one_device_stops_all():
