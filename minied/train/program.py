@@ -191,8 +191,8 @@ def _wait_for(state: RunState) -> None:
 def _first(members: Any) -> Any:
     """Return the first member's part of ``members``, on one device.
 
-    It lies in the first device's share. Taken from the whole, each leaf would be a program over all devices, and of many
-    such programs at once two may wait for each other for ever: CPU devices have one thread each.
+    It lies in the first device's share. Taken from the whole, each leaf would be a program over all devices, and among many
+    such programs at once CPU devices have been seen to wait for each other for ever.
     """
     return _alone(jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], members))
 
