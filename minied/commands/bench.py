@@ -77,8 +77,8 @@ def _groups(quick: bool, peers: Sequence[str]) -> list[list[Any]]:
 
     groups = []
     for teacher in ("domain_randomization", "robust_plr") if quick else cases.TEACHERS:
-        # An update of PAIRED takes a dozen times one of the others, and ten minutes to compile in minimax, where only
-        # `benchmarks/training_speed.py` measures it.
+        # An update of PAIRED takes some eight times one of the others. minimax's had not ended after ten minutes on two
+        # cores: it is left to `benchmarks/training_speed.py`.
         long = teacher == "paired"
         iterations = 1 if long else 4 if quick else 8
         # Whether to learn in an iteration is chance where it depends on replaying: a short measurement may see no learning

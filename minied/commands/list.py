@@ -11,6 +11,7 @@ from minied.config.options import parse
 from minied.config.parsing import parse_world
 from minied.env import Environment
 from minied.errors import UserError, unknown_name
+from minied.levels.space import LevelSpace
 
 DESCRIPTION = """List KIND: envs, teachers, scores, suites or presets; without a word, all of them. Suites are those of
 every world, or of the one that --env NAME and its options say."""
@@ -64,12 +65,23 @@ def _entries(kind: str, world: Environment | None) -> dict[str, Any]:
     return {name: f"{_sentence(registered, name)} {more(name)}".rstrip() for name in registry.names(registered)}
 
 
+def _space_of(name: str) -> LevelSpace:
+    """Return the levels of a world with its own defaults. Raises `UserError` if it cannot be made of them."""
+    world = registry.load("environment", name)
+    try:
+        return world().level_space
+    except UserError:
+        raise
+    except Exception as error:  # it is somebody else's code
+        raise UserError(f"the environment {name!r} cannot be made of its defaults: {error}") from error
+
+
 def _offers(name: str) -> str:
     """Return what a world's levels can do beyond being sampled: what teachers and scores may ask of them."""
     try:
-        offered = registry.load("environment", name)().level_space.offered
-    except Exception:
-        return ""  # a field has no default, or the world is broken: it should not hide the others
+        offered = _space_of(name).offered
+    except UserError:
+        return ""  # the list of suites says it
     return f"Levels have {', '.join(offered)}." if offered else ""
 
 
@@ -91,7 +103,7 @@ def _suites_of(name: str) -> dict[str, str] | str:
         preset = load_config(presets.DEFAULT_PRESET).env
         if registry.name_of(type(preset)) == name:
             return dict(preset.level_space.suites)
-        return dict(registry.load("environment", name)().level_space.suites)
+        return dict(_space_of(name).suites)
     except UserError as error:
         return str(error)  # one world that does not load should not hide the others
 

@@ -72,8 +72,7 @@ def draw_learning_curve(folder: RunFolder, path: Path) -> None:
     if designs:
         _draw_pay(axes[2], metrics)
     figure.suptitle(folder.path.name, fontsize=9)
-    if axes[0].get_legend_handles_labels()[0]:
-        axes[0].legend(loc="best", fontsize=8)
+    _name_curves(axes[0])
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
@@ -90,7 +89,13 @@ def _draw_pay(axis: Any, metrics: list[dict[str, Any]]) -> None:
             _draw_curve(axis, [row["env_steps"] for row in metrics], values, label, colour)
     axis.set_xlabel("environment steps of one member")
     axis.grid(alpha=0.3)
-    axis.legend(loc="best", fontsize=8)
+    _name_curves(axis)
+
+
+def _name_curves(axis: Any) -> None:
+    """Name the curves in a legend, if there are any."""
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(loc="best", fontsize=8)
 
 
 def _draw_curve(axis: Any, counts: Sequence[int], values: Sequence[Any], label: str, colour: str) -> None:

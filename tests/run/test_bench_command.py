@@ -96,7 +96,7 @@ def test_what_is_timed():
     notes = {group[0].name: {case.note for case in group} for group in compared if group[0].what == "training"}
     assert notes["PLR⊥"] == notes["ACCEL"] == {"replays"}
     assert notes["DR"] == notes["ACCEL∥"] == {""}
-    # An update of PAIRED takes minimax minutes to compile: here minied's alone is timed, one update at a time.
+    # An update of PAIRED is long, in minimax above all: here minied's alone is timed, one update at a time.
     paired = [case for group in compared for case in group if case.name == "PAIRED"]
     assert [case.by for case in paired] == ["minied"]
     assert ("--iterations-per-timing", "1") in itertools.pairwise(paired[0].arguments)

@@ -51,6 +51,11 @@ def test_learning_curve_of_a_run_that_designs(tmp_path, monkeypatch):
     np.testing.assert_allclose(means.pop("return of the student"), [[10, 0.1], [20, 0.1]])
     np.testing.assert_allclose(means.pop("return of the second student"), [[20, 0.4]])
     assert not means
+    # Nothing was paid yet: no curve, and no warning.
+    for row in rows:
+        row["metrics"] = {"teacher/pay": [None, None]}
+    draw_learning_curve(folder, tmp_path / "none.png")
+    assert not figures.pop().axes[2].get_lines()
     # Of a run that does not design, two panels.
     for row in rows:
         row["metrics"] = {"new/solve_rate": [0.1, 0.3]}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import run_world
 
+from minied import registry
 from minied.config import config_from_dict, load_config
 from minied.errors import UserError
 from minied.run import console, session
@@ -351,6 +352,28 @@ def test_list(minied):
     }
     code, out, _ = minied("list", "presets")
     assert "maze/minimax_dr" in out
+
+
+class WithoutDefaults(run_world.Line):
+    def __init__(self, needed):
+        self.needed = needed
+
+
+def test_a_world_that_cannot_be_made_hides_no_other_in_lists(minied, monkeypatch):
+    worlds = registry._worlds() | {
+        "broken": f"{__name__}:WithoutDefaults",
+        "missing": "nowhere:World",
+        "line": run_world.ENV,
+    }
+    monkeypatch.setitem(registry._TABLES, "environment", lambda: worlds)
+    code, out, _ = minied("list", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["suites"]["broken"].startswith("the environment 'broken' cannot be made of its defaults: ")
+    assert found["suites"]["missing"].startswith("the environment 'missing' cannot be loaded: ")
+    assert {*found["suites"]["line"]} == {"ends", "all"}
+    assert "Levels have" in found["envs"]["line"]
+    assert "Levels have" not in found["envs"]["broken"] + found["envs"]["missing"]
 
 
 def test_trap_14_speed_is_the_steps_over_the_seconds_in_which_they_were_made(

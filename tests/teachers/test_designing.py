@@ -408,14 +408,17 @@ class WideDesigner(CorridorDesigner):
         return level.replace(start=level.start.astype(jnp.float32))
 
 
+def fields_of(thing):
+    return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
+
+
 @dataclasses.dataclass(frozen=True)
 class GivenDesignerLevels(EditableCorridorLevels):
     kind: type = CorridorDesigner
 
     @property
     def designer(self):
-        usual = super().designer
-        return self.kind(**{field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)})
+        return self.kind(**fields_of(super().designer))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -424,9 +427,7 @@ class GivenDesignerCorridor(EditableCorridor):
 
     @property
     def level_space(self):
-        usual = super().level_space
-        fields = {field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)}
-        return GivenDesignerLevels(**fields, kind=self.kind)
+        return GivenDesignerLevels(**fields_of(super().level_space), kind=self.kind)
 
 
 def test_a_design_that_does_not_end_stops_the_run():
