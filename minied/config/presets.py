@@ -41,7 +41,8 @@ def find(name: str) -> Path:
     path = Path(name)
     if path.suffix in ENDINGS:
         if not path.is_file():
-            raise UserError(f"the config file {name} does not exist" if not path.exists() else f"{name} is not a file")
+            found = f"{name} is not a file" if path.exists() else f"the config file {name} does not exist"
+            raise UserError(f"{found}; allowed: a YAML file, or a preset by its name alone (`minied list presets`)")
         return path
     presets = available()
     if name not in presets:

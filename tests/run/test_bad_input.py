@@ -118,7 +118,7 @@ def test_bad_yaml_text(minied, tmp_path, text, words):
 
 
 def test_bad_files(minied, tmp_path):
-    check(minied("train", "none.yaml"), ["none.yaml does not exist"])
+    check(minied("train", "none.yaml"), ["none.yaml does not exist; allowed:", "minied list presets"])
     (tmp_path / "folder.yaml").mkdir()
     check(minied("train", "folder.yaml"), ["folder.yaml is not a file"])
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xff")
@@ -143,7 +143,7 @@ def test_run_folders(minied, config_file, finished, tmp_path):
     check(minied("train", config_file, "--run-dir", "small.yaml/x"), ["small.yaml/x", "cannot be made"])
     for command in ("resume", "eval"):
         check(minied(command), [command, "folder of a run"])
-        check(minied(command, "nowhere"), ["nowhere is not a run folder", "does not exist"])
+        check(minied(command, "nowhere"), ["nowhere is not a run folder", "does not exist; allowed:", "minied train"])
         check(minied(command, "run/checkpoints"), ["not a run folder", "config.json"])
         check(minied(command, "small.yaml"), ["not a run folder", "a file"])
     check(minied("eval", "run", "--suite", "end"), ["unknown suite 'end'", "'ends'"])
