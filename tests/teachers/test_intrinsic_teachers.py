@@ -1,7 +1,7 @@
 """Known answers for teachers that are paid by the student's own networks, through minied's own loop (spec A.2-A.5).
 
-What an ensemble's disagreement does as it learns is in tests/students/test_disagreement_laws.py. Letters: ``T`` steps, ``N``
-agents, ``K`` value heads, ``P`` policy heads, ``c`` the teacher's entropy coefficient.
+What an ensemble's disagreement does as it learns is in tests/students/test_disagreement_laws.py. Letters: ``P`` policy
+heads, ``c`` the teacher's entropy coefficient.
 """
 
 import dataclasses
@@ -13,62 +13,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import struct
-from tabular import TabularStudent, benchmark, design_probabilities
+from probing import probed, score
+from tabular import TabularStudent, design_probabilities
 from toy_worlds import WrittenStudent
 
-from minied import registry
 from minied.config import load_config
-from minied.env import Environment, with_agent_axis
-from minied.errors import UserError
-from minied.evaluate.episodes import evaluate_levels
+from minied.env import Environment
 from minied.levels.parameters import Choice, Parameters
 from minied.levels.space import LevelSpace
-from minied.scores import score_levels
-from minied.scores.base import needs_of
 from minied.spaces import Box, Discrete
 from minied.students.networks.actor_critic import ActorCritic
 from minied.students.networks.config import NetworkConfig
 from minied.students.ppo import PPOConfig
-from minied.teachers.domain_randomization import DomainRandomization
 from minied.teachers.paired import Paired
 from minied.teachers.pay import Pay
 from minied.train.config import TrainConfig
 from minied.train.program import Program
-from minied.train.setting import Setting
-from minied.train.update import probe_of
-from minied_envs.petri import Corridor, NoisyBandit
-
-
-def probed(env, student, parameters, levels, scores, num_steps, key=0, **ppo):
-    """What a rollout on levels says to scores, as a teacher hears it."""
-    num_levels = jax.tree.leaves(levels)[0].shape[0]
-    config = TrainConfig(
-        env=env,
-        teacher=DomainRandomization(),
-        network=NetworkConfig(num_value_heads=2, num_policy_heads=2),
-        ppo=PPOConfig(**ppo),
-        num_envs=num_levels,
-        num_steps=num_steps,
-        num_devices=1,
-    )
-    setting = Setting.of(config, student).replace(correlations=tuple(scores))
-    return _play(setting, jax.random.key(key), parameters, levels)
-
-
-@jax.jit
-def _play(setting, key, parameters, levels):
-    return probe_of(setting, parameters)(key, levels).signals.replace(max_share=None)
-
-
-_score_levels = jax.jit(score_levels, static_argnums=(0, 3))
-
-
-def score(name, signals, reduction="mean"):
-    scores, valid, _ = _score_levels(registry.load("score", name), signals, 0.0, reduction)
-    assert valid.all()
-    return np.asarray(scores, np.float64)
-
+from minied_envs.petri import NoisyBandit
 
 # -- value prediction error: the floor of a perfect critic (A.5.2) ----------------------------------------------------
 
@@ -347,231 +308,3 @@ def test_policy_disagreement_of_the_network_by_its_heads():
     assert (straight > 1e-3).all()
     for order in ([1, 2, 0], [2, 1, 0]):
         np.testing.assert_allclose(disagreement([any_three[i] for i in order]), straight, atol=1e-6)
-
-
-# -- several agents, and absent ones (A.5.7) --------------------------------------------------------------------------
-
-
-class TroupeLevel(struct.PyTreeNode):
-    kinds: jax.Array  # i32[N], what each agent sees, always
-    pays: jax.Array  # f32[N], reward of each agent at each step at which it is there
-    present: jax.Array  # bool[N, 4]
-
-
-@dataclasses.dataclass(frozen=True)
-class TroupeLevels(LevelSpace[TroupeLevel]):
-    size: int
-
-    def sample(self, key):
-        return TroupeLevel(jnp.arange(self.size), jnp.ones(self.size), jnp.ones((self.size, 4), bool))
-
-    def optimal_return(self, level):
-        return jnp.float32(9.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Troupe(Environment):
-    """Episodes of four steps in which nothing is done: each agent sees its kind. `tells` whether it says who is there."""
-
-    size: int
-    tells: bool = True
-    max_steps: int = 4
-
-    @property
-    def num_agents(self):
-        return self.size
-
-    @property
-    def action_space(self):
-        return Discrete(3)
-
-    @property
-    def observation_space(self):
-        return Discrete(5)
-
-    @property
-    def level_space(self):
-        return TroupeLevels(self.size)
-
-    def reset(self, key, level):
-        return level.kinds, jnp.int32(0)
-
-    def step(self, key, state, action, level):
-        there = level.present[:, state]
-        ended = state + 1 >= self.max_steps
-        rewards = jnp.where(there, level.pays, 0.0)
-        return level.kinds, state + 1, rewards, ended, ~ended & False, {"present": there} if self.tells else {}
-
-
-POISON = 4  # a kind of agent of which the student's tables are no numbers
-ALL_AGENT_SCORES = (
-    "value_disagreement", "policy_disagreement", "l1_value_loss", "one_step_td", "max_mc", "positive_value_loss",
-    "negative_advantage_if_solved", "signed_gae", "entropy", "mean_return", "return_variance", "learnability",
-    "exact_regret",
-)  # fmt: skip
-
-
-def troupe_scores(kinds, pays, present, reduction="mean", tells=True, names=ALL_AGENT_SCORES, num_steps=10):
-    """Scores of one level: two episodes of four steps and a tail of two."""
-    size = len(kinds)
-    level = TroupeLevel(jnp.asarray(kinds, jnp.int32), jnp.asarray(pays, jnp.float32), jnp.asarray(present, bool))
-    levels = jax.tree.map(lambda leaf: leaf[None], level)
-    rng = np.random.default_rng(5)
-    tables = {"policy": rng.normal(size=(5, 2, 3)), "values": rng.normal(size=(5, 3))}
-    tables = {name: jnp.asarray(table, jnp.float32).at[POISON].set(jnp.nan) for name, table in tables.items()}
-    found = {}
-    # Which policy plays a row goes by its number: what the acting policy says is asked of a student that has one.
-    for num_policies in (1, 2):
-        student = TabularStudent(5, 3, 3, num_policies)
-        parameters = tables | {"policy": tables["policy"][:, :num_policies]}
-        mine = [n for n in names if ("policy_ensemble" in needs_of(registry.load("score", n))) == (num_policies == 2)]
-        if mine:
-            signals = probed(Troupe(size, tells), student, parameters, levels, mine, num_steps)
-            for name in mine:
-                goes_by_steps = "ended" in needs_of(registry.load("score", name))
-                found[name] = score(name, signals, reduction if goes_by_steps else "mean")[0]
-    return found
-
-
-ALWAYS_THERE = [True] * 4
-
-
-def assert_equal(one, other):
-    assert one.keys() == other.keys()
-    for name in one:
-        assert one[name] == pytest.approx(other[name], rel=1e-5, abs=1e-6), name
-
-
-@pytest.mark.parametrize("reduction", ["mean", "first", "max", "sum"])
-def test_pay_does_not_depend_on_the_numbers_of_agents(reduction):
-    kinds, pays = [0, 1, 2], [1.0, -2.0, 0.5]
-    present = [ALWAYS_THERE, [True, False, True, False], [False, True, True, True]]
-    straight = troupe_scores(kinds, pays, present, reduction)
-    for order in ([2, 0, 1], [1, 0, 2]):
-        moved = [[part[i] for i in order] for part in (kinds, pays, present)]
-        assert_equal(troupe_scores(moved[0], moved[1], moved[2], reduction), straight)
-
-
-@pytest.mark.parametrize("reduction", ["mean", "max"])
-def test_an_agent_that_is_never_there_is_as_if_it_were_not_in_the_world(reduction):
-    """Whatever the student's networks say of what it would see."""
-    with_it = troupe_scores([0, POISON, 1], [1.0, 100.0, -2.0], [ALWAYS_THERE, [False] * 4, ALWAYS_THERE], reduction)
-    assert_equal(with_it, troupe_scores([0, 1], [1.0, -2.0], [ALWAYS_THERE] * 2, reduction))
-
-
-def test_a_world_that_says_that_all_are_there_scores_as_one_that_says_nothing():
-    told = troupe_scores([0, 1, 2], [1.0, -2.0, 0.5], [ALWAYS_THERE] * 3)
-    assert_equal(told, troupe_scores([0, 1, 2], [1.0, -2.0, 0.5], [ALWAYS_THERE] * 3, tells=False))
-
-
-@pytest.mark.parametrize(
-    ("reduction", "expected"),
-    [
-        ("mean", lambda a, b: (4 * a + 2 * b) / 6),  # every pair of an agent and a step at which it was there
-        ("first", lambda a, b: a),
-        ("max", lambda a, b: max(a, (a + b) / 2)),
-        ("sum", lambda a, b: 2 * a + 2 * (a + b) / 2),
-    ],
-)
-def test_an_agent_counts_for_the_steps_at_which_it_is_there(reduction, expected):
-    """Agent b is there at the second and third step of four; what its networks say is the same at all."""
-    alone = [
-        troupe_scores([kind] * 2, [1.0] * 2, [ALWAYS_THERE] * 2, names=("value_disagreement",))["value_disagreement"]
-        for kind in (0, 1)
-    ]
-    assert abs(alone[0] - alone[1]) > 0.05
-    comes_and_goes = [False, True, True, False]
-    both = troupe_scores([0, 1], [1.0, 3.0], [ALWAYS_THERE, comes_and_goes], reduction, names=("value_disagreement",))
-    assert both["value_disagreement"] == pytest.approx(expected(*alone), rel=1e-5)
-
-
-def test_returns_are_means_over_those_who_took_part_in_the_episode():
-    # a earns 4 · 1, b 2 · 3, and c, who never comes, nothing: (4 + 6) / 2
-    present = [ALWAYS_THERE, [False, True, True, False], [False] * 4]
-    got = troupe_scores([0, 1, 2], [1.0, 3.0, 100.0], present, names=("mean_return", "exact_regret"))
-    assert got["mean_return"] == pytest.approx(5.0)
-    assert got["exact_regret"] == pytest.approx(9.0 - 5.0)
-
-
-# -- the corridor (A.5.6) and its student -----------------------------------------------------------------------------
-
-
-def test_rows_of_a_table_are_played_by_its_policies_in_turn():
-    student = TabularStudent(2, 3, 1, num_policy_heads=2)
-    tables = student.init(jax.random.key(0)) | {"policy": jnp.arange(12.0).reshape(2, 2, 3)}
-    states = jnp.asarray([[0, 1, 1, 0]], jnp.int32)
-    resets = jnp.zeros((1, 4), bool)
-    _, acting, _ = student.apply(tables, student.initial_carry(4), states, resets)
-    # state s and policy p say 6 s + 3 p + (0, 1, 2); rows 0 to 3 are of policies 0, 1, 0, 1
-    np.testing.assert_array_equal(acting[0, :, 0], [0, 9, 6, 3])
-    np.testing.assert_array_equal(student.policies(tables, (), states, resets)[0, 1, :, 0], [6, 9])
-
-
-@pytest.mark.parametrize(
-    ("max_steps", "expected"),
-    [
-        # Cells 0 (the goal), 1 and 2; towards the goal with chance 0.6 in cell 1 and 0.5 in cell 2, behind which is a wall.
-        (1, 0.0),
-        (2, 0.5 * 0.6),
-        (3, 0.3 + 0.5 * 0.5 * 0.6),  # stays once
-        # stays twice, or goes back from cell 1: 2 1 2 1 0
-        (4, 0.3 + 0.15 + 0.25 * 0.5 * 0.6 + 0.5 * 0.4 * 0.5 * 0.6),
-    ],
-)
-def test_the_chance_from_the_far_end_by_hand(max_steps, expected):
-    towards = np.array([0.9, 0.6, 0.5])
-    policy = np.stack([towards, 1 - towards], axis=-1)[None, :, None]
-    got = benchmark("corridor").chances_from_the_far_end(policy, max_steps)
-    assert got.shape == (1,)
-    assert got[0] == pytest.approx(expected)
-
-
-def test_the_chance_from_the_far_end_is_that_of_the_world():
-    env, rng = Corridor(5, 8), np.random.default_rng(0)
-    tables = {"policy": jnp.asarray(rng.normal(size=(5, 1, 2)), jnp.float32), "values": jnp.zeros((5, 1))}
-    student, levels = TabularStudent(5, 2, 1), jnp.asarray([4], jnp.int32)
-    results = jax.jit(evaluate_levels, static_argnums=(1, 3, 5))(
-        jax.random.key(0), student, tables, with_agent_axis(env), levels, 2000
-    )
-    expected = benchmark("corridor").chances_from_the_far_end(
-        np.asarray(jax.nn.softmax(tables["policy"]), np.float64)[None], env.max_steps
-    )[0]
-    assert 0.1 < expected < 0.9
-    assert float(results.solve_rate[0]) == pytest.approx(expected, abs=0.04)  # of 2,000: three standard deviations
-
-
-@pytest.mark.slow
-def test_a_teacher_paid_for_disagreement_moves_the_start_outward_and_beats_uniform_starts():
-    """`benchmarks/corridor.py` with three seeds: there 1.5 times and more over ten."""
-    corridor = benchmark("corridor")
-    arguments = corridor.parser().parse_args(["--seeds", "3"])
-    results = {
-        name: corridor.result_of(corridor.train(config, student, 100))
-        for name in ("uniform", "value_disagreement")
-        for config, student in [corridor.setting_of(name, arguments)]
-    }
-    uniform, taught = results["uniform"], results["value_disagreement"]
-    assert uniform["solved"] == taught["solved"] == 3
-    assert np.mean(uniform["env_steps"]) > 1.35 * np.mean(taught["env_steps"])
-    distances = np.array(taught["mean_distance_by_look"])
-    assert distances[0] < 9  # uniform: 16
-    assert distances.max() > 19
-    assert taught["outward"]["spearman"] > 0.7
-
-
-@dataclasses.dataclass(frozen=True)
-class WrongTroupe(Troupe):
-    """Says of one agent too many who is there."""
-
-    def step(self, key, state, action, level):
-        *results, info = super().step(key, state, action, level)
-        return *results, {"present": jnp.append(info["present"], True)}
-
-
-def test_presence_of_another_number_of_agents_is_told():
-    env = WrongTroupe(2)
-    level = TroupeLevel(jnp.asarray([0, 1], jnp.int32), jnp.ones(2), jnp.ones((2, 4), bool))
-    levels = jax.tree.map(lambda leaf: leaf[None], level)
-    tables = {"policy": jnp.zeros((5, 1, 3)), "values": jnp.zeros((5, 3))}
-    with pytest.raises(UserError, match=r"info\['present'\] of WrongTroupe is \[3\]; allowed: bool\[2\], one an agent"):
-        probed(env, TabularStudent(5, 3, 3, 1), tables, levels, ("mean_return",), 4)
