@@ -1,6 +1,6 @@
 """A run so small that it compiles soon, to be spread over devices."""
 
-from toy_worlds import EditableCorridor
+from toy_designers import EditableCorridor
 
 from minied.spread import Spread
 from minied.students.networks.config import NetworkConfig

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from toy_worlds import EditableCorridor
+from toy_designers import EditableCorridor
 
 from minied import registry
 from minied.students.networks.config import NetworkConfig

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from toy_worlds import EditableCorridor, Meeting
+from toy_designers import EditableCorridor
+from toy_worlds import Meeting
 
 from minied.errors import UserError
 from minied.levels.finite import FiniteLevelSpace

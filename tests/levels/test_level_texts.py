@@ -1,7 +1,8 @@
 """Files of levels that people wrote: parted by empty lines, and told where they are wrong."""
 
 import pytest
-from toy_worlds import EditableCorridor, Meeting
+from toy_designers import EditableCorridor
+from toy_worlds import Meeting
 
 from minied.errors import UserError
 from minied.levels.text import read_levels

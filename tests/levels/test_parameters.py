@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_worlds import CorridorParameters
+from toy_designers import CorridorParameters
 
 from minied.errors import UserError
 from minied.levels.parameters import Choice, Interval, ParameterDesigner, Parameters

@@ -16,10 +16,10 @@ from minied.registry import SCORES, TEACHERS
 from minied.run.checkpoint import Checkpoints
 from minied.run.folder import open_run
 
-CORRIDOR = "toy_worlds:EditableCorridor"
+CORRIDOR = "toy_designers:EditableCorridor"
 BARE = "toy_worlds:Meeting"
-PLACED = "toy_worlds:ParameterCorridor"
-STUCK = "toy_worlds:StuckCorridor"
+PLACED = "toy_designers:ParameterCorridor"
+STUCK = "toy_designers:StuckCorridor"
 TINY = {"memory": "none", "memory_size": 4, "head_size": 4, "embedding_size": 2}
 
 

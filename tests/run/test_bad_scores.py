@@ -74,7 +74,7 @@ def test_a_student_that_diverges_stops_the_run_too():
 def broken_run(minied, tmp_path):
     """A run that broke in the middle: its folder, what it printed, and a fresh program of its config."""
     document = {
-        "env": {"name": "toy_worlds:EditableCorridor", "length": 5, "max_steps": 6},
+        "env": {"name": "toy_designers:EditableCorridor", "length": 5, "max_steps": 6},
         "teacher": {
             "name": "plr", "score": "test_bad_scores:broken_when_confident", "buffer_size": 12, "replay_probability": 0.5,
         },
@@ -140,7 +140,7 @@ def test_a_run_whose_score_breaks_keeps_its_last_checkpoint(minied, broken_run):
 )
 def test_what_can_be_seen_before_the_run_writes_nothing(minied, tmp_path, named, words):
     document = {
-        "env": {"name": "toy_worlds:EditableCorridor", "length": 5, "max_steps": 6},
+        "env": {"name": "toy_designers:EditableCorridor", "length": 5, "max_steps": 6},
         "teacher": {"name": "plr", "score": named, "buffer_size": 12},
         "network": {"memory": "none", "memory_size": 4, "head_size": 4, "embedding_size": 2},
         "num_envs": 4, "num_steps": 12,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_worlds import DESIGN_STEPS, CorridorDesigner, CorridorParameters
+from toy_designers import DESIGN_STEPS, CorridorDesigner, CorridorParameters
 
 from minied.env import with_agent_axis
 from minied.errors import UserError

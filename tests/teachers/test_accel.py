@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hand_made import fill, held, outcome, proposal_of
-from toy_worlds import EditableCorridor, Meeting, no_probe
+from toy_designers import EditableCorridor
+from toy_worlds import Meeting, no_probe
 
 from minied.errors import UserError
 from minied.levels import buffer as level_buffer

@@ -18,15 +18,8 @@ from tiny_runs import (
     float_fields,
     teacher_of,
 )
-from toy_worlds import (
-    Corridor,
-    CorridorDesigner,
-    EditableCorridor,
-    EditableCorridorLevels,
-    Meeting,
-    MeetingLevel,
-    MeetingLevels,
-)
+from toy_designers import CorridorDesigner, EditableCorridor, EditableCorridorLevels
+from toy_worlds import Corridor, Meeting, MeetingLevel, MeetingLevels
 
 from minied import registry
 from minied.config import load_config

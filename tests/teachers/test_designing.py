@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hand_made import outcome
 from tiny_runs import LEARNER, B, config_of, equal, program_of, raw, teacher_of
-from toy_worlds import (
+from toy_designers import (
     DESIGN_STEPS,
     CorridorDesigner,
     CorridorParameters,

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from toy_worlds import EditableCorridor, Meeting, no_probe
+from toy_designers import EditableCorridor
+from toy_worlds import Meeting, no_probe
 
 from minied.errors import UserError
 from minied.levels.finite import FiniteLevelSpace

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hand_made import outcome
-from toy_worlds import Corridor, EditableCorridor, Meeting, no_probe
+from toy_designers import EditableCorridor
+from toy_worlds import Corridor, Meeting, no_probe
 
 from minied.errors import UserError
 from minied.levels.buffer import Ancestry

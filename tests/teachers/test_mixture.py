@@ -9,7 +9,8 @@ import pytest
 import scipy.special
 import scipy.stats
 from hand_made import fill, held, outcome, proposal_of
-from toy_worlds import EditableCorridor, Meeting, no_probe
+from toy_designers import EditableCorridor
+from toy_worlds import Meeting, no_probe
 
 from minied.errors import UserError
 from minied.levels.finite import FiniteLevelSpace

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hand_made import outcome
 from tiny_runs import ENV, B, N, config_of, equal, played, program_of, teacher_of
-from toy_worlds import ParameterCorridor, no_probe
+from toy_designers import ParameterCorridor
+from toy_worlds import no_probe
 
 from minied.errors import UserError
 from minied.registry import load

@@ -31,7 +31,8 @@ from tiny_runs import (
     raw,
     teacher_of,
 )
-from toy_worlds import EditableCorridor, EditableCorridorLevels, no_probe
+from toy_designers import EditableCorridor, EditableCorridorLevels
+from toy_worlds import no_probe
 
 from minied.run.evaluation import evaluate
 from minied.scores.base import needs_of

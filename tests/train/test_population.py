@@ -28,7 +28,8 @@ from tiny_runs import (
     raw,
     teacher_of,
 )
-from toy_worlds import TRACES, EditableCorridor
+from toy_designers import EditableCorridor
+from toy_worlds import TRACES
 
 from minied.errors import UserError
 from minied.run.checkpoint import Checkpoints

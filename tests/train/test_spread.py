@@ -16,7 +16,8 @@ import pytest
 from spread_runs import SMALL, TWO, WITH_MEMORY, N, T, config_of
 from tiny_runs import TEACHERS, copy, equal, raw
 from tiny_runs import config_of as tiny_config_of
-from toy_worlds import Corridor, CorridorLevel, EditableCorridor, Lottery, Meeting
+from toy_designers import EditableCorridor
+from toy_worlds import Corridor, CorridorLevel, Lottery, Meeting
 
 from minied.env import with_agent_axis
 from minied.errors import UserError
