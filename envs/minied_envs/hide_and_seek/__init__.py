@@ -1,0 +1,1 @@
+"""Hide and seek on a grid: two teams, boxes, ramps and locks."""
