@@ -121,9 +121,7 @@ def _agents(
 def _boxes(
     world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeekState, sees: jax.Array
 ) -> dict[str, jax.Array]:
-    """Return the boxes: offset, shape (one-hot), locks of either team, held by itself, by anybody, ``f32[N, X,
-    9]``.
-    """
+    """Return the boxes: offset, shape (one-hot), locks of either team, held by itself, held by anybody, ``[N, X]``."""
     own, other, mine, held = _bonds(world, state, slice(0, world.max_boxes))
     shapes = (level.box_shapes[:, None] == jnp.arange(3)).astype(jnp.float32)
     parts = [
