@@ -88,6 +88,11 @@ def offsets_of(shapes: jax.Array) -> jax.Array:
     return jnp.stack([rows, cols], axis=-1)
 
 
+def half_extents(shapes: jax.Array) -> jax.Array:
+    """Return how many cells objects reach from their centres along rows and columns, ``i32[O, 2]``."""
+    return jnp.stack([shapes == TALL, shapes == WIDE], axis=-1).astype(jnp.int32)
+
+
 def board_of(height: int, width: int, positions: jax.Array, active: jax.Array) -> jax.Array:
     """Return the board of cells, ``u32[H, 1]``; positions off the grid or not ``active`` count nothing.
 
