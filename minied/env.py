@@ -83,8 +83,8 @@ class Environment(abc.ABC, Generic[LevelT, StateT]):
             and its last step at once is terminated.
 
         With several agents ``info`` may hold ``present``, ``bool[N]``: which of them took part in this step, at least
-        one. Scores and the returns of episodes are then means over those; learners still read the rows of all. Without
-        it all do.
+        one. Scores and the returns of episodes are then means over those, and students learn from those alone. (A
+        memory still holds what an agent saw while it was away.) Without it all do.
         """
 
     def is_solved(self, episode_return: jax.Array) -> jax.Array:
