@@ -83,8 +83,8 @@ def offsets_of(shapes: jax.Array) -> jax.Array:
     """Return the cells of objects seen from their centres, ``i32[O, Q, 2]``, of ``shapes`` ``i32[O]``."""
     # One cell before, at and behind the centre, along rows or columns: arithmetic instead of a gather of a few numbers.
     along = jnp.array([-1, 0, 1], jnp.int32)[None, :]
-    rows = along * (shapes == TALL)[:, None]
-    cols = along * (shapes == WIDE)[:, None]
+    rows = along * (shapes == TALL)[:, None].astype(jnp.int32)
+    cols = along * (shapes == WIDE)[:, None].astype(jnp.int32)
     return jnp.stack([rows, cols], axis=-1)
 
 
@@ -128,7 +128,9 @@ def _taken_cells(level: HideAndSeekLevel) -> tuple[jax.Array, jax.Array]:
     """Return all cells that something takes, ``i32[N + O·Q, 2]``, each once, and which of them count, ``bool[N + O·Q]``."""
     cells = cells_of(level.object_positions, level.object_shapes)
     # The three cells of a single one are the same: only the middle one counts.
-    counts = level.object_present[:, None] & ((level.object_shapes != SINGLE)[:, None] | (jnp.arange(MAX_CELLS) == 1))
+    counts = level.object_present[:, None] & (
+        (level.object_shapes != SINGLE)[:, None] | (jnp.arange(MAX_CELLS) == 1)[None, :]
+    )
     positions = jnp.concatenate([level.agent_positions, cells.reshape(-1, 2)])
     return positions, jnp.concatenate([level.agent_present, counts.reshape(-1)])
 

@@ -32,8 +32,8 @@ def distances(
     board = tall[None, :] | jnp.where(elevated[:, None], jnp.uint32(0), raised[None, :])  # [N, F]
     inside = jnp.maximum(cells, 0)
     word = jax.vmap(lambda words, index: words[index])(board, inside // WORD)
-    stops = (cells == OUTSIDE) | ((word >> (inside % WORD).astype(jnp.uint32)) & 1 != 0)
-    first = jnp.min(jnp.where(stops, jnp.arange(size[3], dtype=jnp.int32), size[3]), axis=-1)
+    stops = (cells == OUTSIDE) | ((word >> (inside % WORD).astype(jnp.uint32)) & np.uint32(1) != 0)
+    first = jnp.min(jnp.where(stops, jnp.arange(size[3], dtype=jnp.int32)[None, None, :], size[3]), axis=-1)
     return first.astype(jnp.float32) / size[3]
 
 
