@@ -93,6 +93,10 @@ class Designing(Hyperparameters):
         require_range(self, "uniform_share", 0, 1)
         if self.network.num_policy_heads > 1:
             raise UserError(f"network.num_policy_heads is {self.network.num_policy_heads}; allowed for a designer: 1")
+        if self.network.parameters != "shared":
+            raise UserError(
+                f"network.parameters is {self.network.parameters!r}; allowed for a designer, one agent: shared"
+            )
 
     def validate_design(self, space: LevelSpace, num_levels: int, missing: Mapping[str, str]) -> None:
         """Raise `UserError` if the world has nothing to build with, or the pay cannot be computed."""
