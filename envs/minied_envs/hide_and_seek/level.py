@@ -83,8 +83,8 @@ def offsets_of(shapes: jax.Array) -> jax.Array:
     """Return the cells of objects seen from their centres, ``i32[O, Q, 2]``, of ``shapes`` ``i32[O]``."""
     # One cell before, at and behind the centre, along rows or columns: arithmetic instead of a gather of a few numbers.
     along = jnp.array([-1, 0, 1], jnp.int32)[None, :]
-    rows = along * (shapes == TALL)[:, None].astype(jnp.int32)
-    cols = along * (shapes == WIDE)[:, None].astype(jnp.int32)
+    rows = jnp.where((shapes == TALL)[:, None], along, 0)
+    cols = jnp.where((shapes == WIDE)[:, None], along, 0)
     return jnp.stack([rows, cols], axis=-1)
 
 

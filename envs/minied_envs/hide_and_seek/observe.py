@@ -123,7 +123,7 @@ def _boxes(
 ) -> dict[str, jax.Array]:
     """Return the boxes: offset, shape (one-hot), locks of either team, held by itself, held by anybody, ``[N, X]``."""
     own, other, mine, held = _bonds(world, state, slice(0, world.max_boxes))
-    shapes = (level.box_shapes[:, None] == jnp.arange(NUM_SHAPES, dtype=jnp.int32)[None, :]).astype(jnp.float32)
+    shapes = jax.nn.one_hot(level.box_shapes, NUM_SHAPES, dtype=jnp.float32)
     parts = [
         _offsets(world, state, state.object_positions[: world.max_boxes]),
         jnp.broadcast_to(shapes[None], (world.num_agents, *shapes.shape)),
@@ -169,6 +169,4 @@ def _offsets(world: "HideAndSeek", state: HideAndSeekState, targets: jax.Array) 
 
 
 def _one_hot(directions: jax.Array) -> jax.Array:
-    return (directions[..., None] == jnp.arange(4, dtype=jnp.int32).reshape((1,) * directions.ndim + (4,))).astype(
-        jnp.float32
-    )
+    return jax.nn.one_hot(directions, 4, dtype=jnp.float32)
