@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import jax
 
 from minied.errors import UserError
-from minied.spaces import Discrete, Space
+from minied.spaces import ActionSpace, Space
 
 if TYPE_CHECKING:
     from minied.levels.space import LevelSpace
@@ -47,7 +47,7 @@ class Environment(abc.ABC, Generic[LevelT, StateT]):
 
     @property
     @abc.abstractmethod
-    def action_space(self) -> Discrete:
+    def action_space(self) -> ActionSpace:
         """The actions of one agent."""
 
     @property
@@ -107,7 +107,7 @@ class _SingleAgentView(Environment):
         return self.inner.max_steps
 
     @property
-    def action_space(self) -> Discrete:
+    def action_space(self) -> ActionSpace:
         return self.inner.action_space
 
     @property

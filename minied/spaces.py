@@ -1,11 +1,12 @@
-"""Descriptions of observations and actions: hashable, in gymnax's vocabulary, plus one of our own (`Coded`).
+"""Descriptions of observations and actions: hashable, in gymnax's vocabulary, plus some of our own (from `Coded` on).
 
-A space says what a network must be able to read or emit. It holds no data and does no work at import.
+A space says what a network must be able to read or emit. It holds no data and does no work at import. Letters: ``E``
+entities, ``F`` features of one.
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -36,8 +37,68 @@ class Discrete:
 
     def contains(self, value: Any) -> bool:
         """Return whether ``value`` is one integer of the range."""
-        value = np.asarray(value)
-        return value.shape == () and value.dtype.kind in "iu" and 0 <= int(value) < self.n
+        return _is_choice(value, self.n)
+
+
+MOST_JOINT_ACTIONS = 4096
+"""Largest ``n`` of a `MultiDiscrete`: each has a logit of its own, in every step of every agent."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiDiscrete:
+    """One choice of each of several factors, as one ``i32[]`` in ``[0, n)``, the first factor slowest; for actions.
+
+    A policy chooses the factors independently of each other, from ``sum(numbers)`` outputs. As the action is one number,
+    all else sees a `Discrete` of ``n``; the world takes it apart by `split`.
+    """
+
+    numbers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.numbers or min(self.numbers) < 1:
+            raise UserError(f"MultiDiscrete.numbers is {self.numbers}; allowed: one number or more, each at least 1")
+        if self.n > MOST_JOINT_ACTIONS:
+            raise UserError(
+                f"MultiDiscrete.numbers is {self.numbers}; allowed: a product of at most {MOST_JOINT_ACTIONS}, not {self.n}"
+            )
+
+    @property
+    def n(self) -> int:
+        """The number of joint choices."""
+        return math.prod(self.numbers)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``()``: a scalar."""
+        return ()
+
+    def split(self, action: jax.Array) -> tuple[jax.Array, ...]:
+        """Return the choice of each factor, ``i32[...]`` each, of ``action`` ``i32[...]``."""
+        choices = []
+        for number in reversed(self.numbers):
+            choices.append(action % number)
+            action = action // number
+        return tuple(reversed(choices))
+
+    def join(self, choices: Sequence[jax.Array]) -> jax.Array:
+        """Return the action ``i32[...]`` of one choice of each factor, ``i32[...]`` each."""
+        action = jnp.zeros_like(choices[0])
+        for number, choice in zip(self.numbers, choices, strict=True):
+            action = action * number + choice
+        return action
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Return a uniform choice, ``i32[]``. Consumes ``key``."""
+        return jax.random.randint(key, (), 0, self.n)
+
+    def contains(self, value: Any) -> bool:
+        """Return whether ``value`` is one integer of the range."""
+        return _is_choice(value, self.n)
+
+
+def _is_choice(value: Any, number: int) -> bool:
+    value = np.asarray(value)
+    return value.shape == () and value.dtype.kind in "iu" and 0 <= int(value) < number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,10 +176,99 @@ class Mask:
 
 
 @dataclasses.dataclass(frozen=True)
+class Entities:
+    """Up to ``number`` things of one kind, in any order.
+
+    A value is a ``dict``:
+
+    - ``features``: ``f32[E, F]``;
+    - ``visible``: ``bool[E]``, which of them the agent sees now: a policy reads these;
+    - ``present``: ``bool[E]``, which of them exist: a critic with an encoder of its own reads these.
+
+    What is visible is present. The features of what is not may be anything.
+    """
+
+    number: int
+    num_features: int
+
+    def __post_init__(self) -> None:
+        _require_at_least(1, self, "number", "num_features")
+
+    def sample(self, key: jax.Array) -> dict[str, jax.Array]:
+        """Return features in [−1, 1], each entity present, and then visible, with even chances. Consumes ``key``."""
+        keys = jax.random.split(key, 3)
+        present = jax.random.bernoulli(keys[1], shape=(self.number,))
+        return {
+            "features": jax.random.uniform(keys[0], (self.number, self.num_features), minval=-1.0, maxval=1.0),
+            "visible": present & jax.random.bernoulli(keys[2], shape=(self.number,)),
+            "present": present,
+        }
+
+    def contains(self, value: Any) -> bool:
+        """Return whether ``value`` has these three parts, finite where present, and what is visible is present."""
+        if not isinstance(value, Mapping) or set(value) != {"features", "visible", "present"}:
+            return False
+        features, visible, present = (np.asarray(value[name]) for name in ("features", "visible", "present"))
+        if features.shape != (self.number, self.num_features) or features.dtype != np.float32:
+            return False
+        if any(flags.shape != (self.number,) or flags.dtype != bool for flags in (visible, present)):
+            return False
+        return bool(np.all(present | ~visible)) and bool(np.all(np.isfinite(features[present])))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ring:
+    """Numbers in directions around the agent (lidar), ``f32[number, num_channels]``; the last is beside the first."""
+
+    number: int
+    num_channels: int = 1
+
+    def __post_init__(self) -> None:
+        _require_at_least(3, self, "number")  # what a filter reads
+        _require_at_least(1, self, "num_channels")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(number, num_channels)``."""
+        return (self.number, self.num_channels)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Return numbers in [0, 1). Consumes ``key``."""
+        return jax.random.uniform(key, self.shape)
+
+    def contains(self, value: Any) -> bool:
+        """Return whether ``value`` is finite and of this shape."""
+        value = np.asarray(value)
+        return value.shape == self.shape and value.dtype == np.float32 and bool(np.all(np.isfinite(value)))
+
+
+def _require_at_least(least: int, space: Any, *names: str) -> None:
+    for name in names:
+        if getattr(space, name) < least:
+            raise UserError(f"{type(space).__name__}.{name} is {getattr(space, name)}; allowed: at least {least}")
+
+
+@dataclasses.dataclass(frozen=True)
 class Dict:
-    """Named parts; a value is a plain ``dict`` with the same keys. ``parts`` is ``((name, space), ...)``."""
+    """Named parts; a value is a plain ``dict`` with the same keys. ``parts`` is ``((name, space), ...)``.
+
+    ``privileged`` names the parts that no policy reads, but a critic with an encoder of its own does; without one nobody.
+    """
 
     parts: tuple[tuple[str, "Space"], ...]
+    privileged: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.privileged:
+            return
+        inputs = [name for name, space in self.parts if not isinstance(space, Mask)]
+        for name in self.privileged:
+            if name not in inputs:
+                raise UserError(f"Dict.privileged has {name!r}; allowed: parts that are no Mask, {', '.join(inputs)}")
+        if set(inputs) <= set(self.privileged):
+            raise UserError(
+                f"Dict.privileged is {self.privileged}; allowed: to leave the policy a part that is no Mask"
+            )
 
     @property
     def spaces(self) -> Mapping[str, "Space"]:
@@ -137,4 +287,5 @@ class Dict:
         return all(space.contains(value[name]) for name, space in self.parts)
 
 
-Space = Discrete | Box | Coded | Mask | Dict
+Space = Discrete | Box | Coded | Mask | Entities | Ring | Dict
+ActionSpace = Discrete | MultiDiscrete

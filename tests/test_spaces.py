@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from minied.errors import UserError
-from minied.spaces import Box, Coded, Dict, Discrete
+from minied.spaces import Box, Coded, Dict, Discrete, Entities, Mask, MultiDiscrete, Ring
 
 FEATURES = ((0.0, 0.1), (0.5, 0.2), (1.0, 0.3))
 SPACES = [
     Discrete(5),
     Box(-2.0, 3.0, (4, 2)),
     Coded((3, 2), FEATURES),
+    MultiDiscrete((3, 2, 4)),
+    Entities(4, 2),
+    Ring(5, 2),
     Dict((("where", Discrete(3)), ("what", Coded((2,), FEATURES)), ("inner", Dict((("x", Box(0, 1, ())),))))),
 ]
 
@@ -85,3 +88,92 @@ def test_dict_contains_exactly_its_keys_and_samples_its_parts_independently():
     assert list(space.spaces) == ["a", "b"]
     batch = jax.vmap(space.sample)(jax.random.split(jax.random.key(0), 50))
     assert np.mean(np.asarray(batch["a"]) == np.asarray(batch["b"])) < 0.2
+
+
+def test_joint_choice_is_one_number_with_the_first_factor_slowest():
+    space = MultiDiscrete((3, 2, 4))
+    assert space.n == 24
+    # (2, 1, 3) is (2·2 + 1)·4 + 3 = 23; (1, 0, 2) is (1·2 + 0)·4 + 2 = 10
+    np.testing.assert_array_equal(space.split(jnp.asarray([23, 10])), [[2, 1], [1, 0], [3, 2]])
+    np.testing.assert_array_equal(space.join([jnp.asarray([2, 1]), jnp.asarray([1, 0]), jnp.asarray([3, 2])]), [23, 10])
+    every = jnp.arange(24, dtype=jnp.int32)
+    choices = jax.jit(space.split)(every)
+    np.testing.assert_array_equal(np.stack(choices), np.indices((3, 2, 4)).reshape(3, 24))
+    np.testing.assert_array_equal(space.join(choices), every)
+    assert {choice.dtype for choice in choices} == {space.join(choices).dtype} == {jnp.dtype("int32")}
+
+
+@pytest.mark.parametrize("value", [-1, 24, 1.0, np.asarray([1]), True])
+def test_joint_choice_is_one_integer_of_the_range(value):
+    assert not MultiDiscrete((3, 2, 4)).contains(value)
+
+
+def entities(**parts):
+    features = np.asarray([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
+    value = {"features": features, "visible": np.asarray([1, 0, 0], bool), "present": np.asarray([1, 1, 0], bool)}
+    return value | {name: np.asarray(part) for name, part in parts.items()}
+
+
+def test_features_of_what_is_not_there_may_be_anything_and_of_what_is_they_are_numbers():
+    space, features = Entities(3, 2), entities()["features"]
+    assert space.contains(entities())
+    absent, hidden = features.copy(), features.copy()
+    absent[2], hidden[1] = np.nan, np.nan  # hidden from the agent, and not from a critic
+    assert space.contains(entities(features=absent))
+    assert not space.contains(entities(features=hidden))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        entities(visible=np.asarray([1, 0, 1], bool)),  # what is seen is there
+        entities(visible=np.asarray([1, 0, 0])),
+        entities(present=np.asarray([1, 1], bool)),
+        entities(features=np.zeros((3, 2))),
+        entities(features=np.zeros((2, 2), np.float32)),
+        entities(more=np.zeros(3)),
+        {"features": np.zeros((3, 2), np.float32)},
+        np.zeros((3, 2), np.float32),
+    ],
+    ids=["unseen", "integers", "fewer", "double", "short", "more", "less", "array"],
+)
+def test_what_are_no_entities(value):
+    assert not Entities(3, 2).contains(value)
+
+
+def test_ring_contains_finite_numbers_of_its_shape():
+    assert Ring(4).contains(np.zeros((4, 1), np.float32))
+    for wrong in (np.zeros(4, np.float32), np.zeros((4, 1)), np.full((4, 1), np.inf, np.float32)):
+        assert not Ring(4).contains(wrong)
+
+
+def test_privileged_parts_are_parts():
+    parts = (("a", Discrete(2)), ("b", Box(0, 1, (3, 3, 1))), ("mask", Mask(2)))
+    space = Dict(parts, privileged=("b",))
+    assert space.contains(space.sample(jax.random.key(0)))
+    assert space != Dict(parts)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MultiDiscrete(()), r"MultiDiscrete.numbers is \(\); allowed: one number or more, each at least 1"),
+        (lambda: MultiDiscrete((2, 0)), r"MultiDiscrete.numbers is \(2, 0\); allowed: .* each at least 1"),
+        (lambda: MultiDiscrete((64, 65)), r"is \(64, 65\); allowed: a product of at most 4096, not 4160"),
+        (lambda: Entities(0, 2), "Entities.number is 0; allowed: at least 1"),
+        (lambda: Entities(2, 0), "Entities.num_features is 0; allowed: at least 1"),
+        (lambda: Ring(2), "Ring.number is 2; allowed: at least 3"),
+        (lambda: Ring(3, 0), "Ring.num_channels is 0; allowed: at least 1"),
+        (lambda: Dict((("a", Discrete(2)),), ("b",)), "Dict.privileged has 'b'; allowed: .* a$"),
+        (lambda: Dict((("a", Discrete(2)), ("m", Mask(2))), ("m",)), "Dict.privileged has 'm'; allowed: .* a$"),
+        (lambda: Dict((("a", Discrete(2)), ("m", Mask(2))), ("a",)), "privileged is .*; allowed: to leave the policy"),
+    ],
+)  # fmt: skip
+def test_spaces_that_cannot_be_are_told_in_one_line(make, message):
+    with pytest.raises(UserError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+def test_as_many_joint_actions_as_are_allowed():
+    assert MultiDiscrete((64, 64)).n == 4096

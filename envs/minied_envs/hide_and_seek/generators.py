@@ -87,8 +87,9 @@ class HideAndSeekLevels:
                     f" allowed: only with {only!r}"
                 )
 
-    def check_fits(self, dimensions: Dimensions) -> None:
+    def check_fits(self, world: Any) -> None:
         """Raise `UserError` unless a world has room for the smallest levels, and for all of its agents."""
+        dimensions = Dimensions.of(world)
         height, width = dimensions.arena_height, dimensions.arena_width
         if min(height, width) < SMALLEST[self.scenario]:
             raise UserError(

@@ -204,8 +204,8 @@ def _padded(given: Sequence[Placed], most: int) -> tuple[np.ndarray, np.ndarray,
 
 def _board(cells: np.ndarray) -> np.ndarray:
     """Return the board, ``u32[H, 1]``, of ``bool[H, W]``, on the host."""
-    powers = np.uint32(1) << np.arange(cells.shape[1], dtype=np.uint32)
-    return np.sum(np.where(cells, powers, np.uint32(0)), axis=1, dtype=np.uint32)[:, None]
+    powers = np.left_shift(1, np.arange(cells.shape[1], dtype=np.uint32))
+    return np.asarray(np.sum(np.where(cells, powers, 0), axis=1), np.uint32)[:, np.newaxis]
 
 
 def check(level: HideAndSeekLevel, height: int, width: int, num_hiders: int) -> None:
