@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from minied.errors import UserError, unknown_name
@@ -169,14 +170,19 @@ class Plan(struct.PyTreeNode):
 def draw(key: jax.Array, options: HideAndSeekLevels, dimensions: Dimensions) -> HideAndSeekLevel:
     """Return one level of the chosen distribution: valid, canonical, and all its agents can meet. Consumes ``key``."""
     # All randomness comes in one call, one word a decision: compiling and running each further call costs as much.
-    num_walls, num_things = options.most_rooms - 1, sum(dimensions.room_for)
-    words = jax.random.bits(key, (NUM_WORDS + 2 * num_walls + 2 * num_things,), jnp.uint32)
-    plan = make_plan(words[: NUM_WORDS + 2 * num_walls], options, dimensions)
-    return build(words[NUM_WORDS + 2 * num_walls :].reshape(2, num_things), plan, options, dimensions)
+    number = num_decisions(options)
+    words = jax.random.bits(key, (number + 2 * sum(dimensions.room_for),), jnp.uint32)
+    plan = make_plan(words[:number], options, dimensions)
+    return build(words[number:].reshape(2, -1), plan, options, dimensions)
+
+
+def num_decisions(options: HideAndSeekLevels) -> int:
+    """Return how many random words a plan takes: one a decision, two a wall between rooms."""
+    return NUM_WORDS + 2 * (options.most_rooms - 1)
 
 
 def make_plan(words: jax.Array, options: HideAndSeekLevels, dimensions: Dimensions) -> Plan:
-    """Return random decisions of ``u32[NUM_WORDS + 2 (M - 1)]`` random words."""
+    """Return random decisions of random words, ``u32[num_decisions]``."""
 
     def between(word: jax.Array, least: int | jax.Array, most: int | jax.Array) -> jax.Array:
         return least + bitboard.scale(word, most - least + 1)
@@ -244,9 +250,12 @@ def _wanted(plan: Plan, allowed: jax.Array, options: HideAndSeekLevels, dimensio
 
 def sector(dimensions: Dimensions, number: jax.Array) -> jax.Array:
     """Return one of the `SECTORS` x `SECTORS` parts of the arena, in reading order, ``u32[H, 1]``; ``number``: ``i32[]``."""
-    sizes = (dimensions.arena_height, dimensions.arena_width)
-    parts = (number // SECTORS, number % SECTORS)
-    top, left = (part * size // SECTORS for part, size in zip(parts, sizes, strict=True))
-    bottom, right = ((part + 1) * size // SECTORS for part, size in zip(parts, sizes, strict=True))
-    margin = dimensions.margin
-    return walls.rectangle(dimensions.height, margin + top, margin + left, bottom - top, right - left)
+    rows, cols = (jnp.asarray(cuts(size)) for size in (dimensions.arena_height, dimensions.arena_width))
+    down, right = number // SECTORS, number % SECTORS
+    top, left, margin = rows[down], cols[right], dimensions.margin
+    return walls.rectangle(dimensions.height, margin + top, margin + left, rows[down + 1] - top, cols[right + 1] - left)
+
+
+def cuts(size: int) -> np.ndarray:
+    """Return where the sectors of so many rows or columns begin, and where the last one ends, ``i32[SECTORS + 1]``."""
+    return np.arange(SECTORS + 1, dtype=np.int32) * size // SECTORS
