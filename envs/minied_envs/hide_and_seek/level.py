@@ -83,9 +83,14 @@ def offsets_of(shapes: jax.Array) -> jax.Array:
     """Return the cells of objects seen from their centres, ``i32[O, Q, 2]``, of ``shapes`` ``i32[O]``."""
     # One cell before, at and behind the centre, along rows or columns: arithmetic instead of a gather of a few numbers.
     along = jnp.array([-1, 0, 1], jnp.int32)[None, :]
-    rows = along * (shapes == TALL)[:, None]
-    cols = along * (shapes == WIDE)[:, None]
+    rows = jnp.where((shapes == TALL)[:, None], along, 0)
+    cols = jnp.where((shapes == WIDE)[:, None], along, 0)
     return jnp.stack([rows, cols], axis=-1)
+
+
+def half_extents(shapes: jax.Array) -> jax.Array:
+    """Return how many cells objects reach from their centres along rows and columns, ``i32[O, 2]``."""
+    return jnp.stack([shapes == TALL, shapes == WIDE], axis=-1).astype(jnp.int32)
 
 
 def board_of(height: int, width: int, positions: jax.Array, active: jax.Array) -> jax.Array:
@@ -129,7 +134,9 @@ def object_cells(level: HideAndSeekLevel) -> tuple[jax.Array, jax.Array]:
     """Return the cells that boxes and ramps take, ``i32[O·Q, 2]``, each once, and which of them count, ``bool[O·Q]``."""
     cells = cells_of(level.object_positions, level.object_shapes)
     # The three cells of a single one are the same: only the middle one counts.
-    counts = level.object_present[:, None] & ((level.object_shapes != SINGLE)[:, None] | (jnp.arange(MAX_CELLS) == 1))
+    counts = level.object_present[:, None] & (
+        (level.object_shapes != SINGLE)[:, None] | (jnp.arange(MAX_CELLS) == 1)[None, :]
+    )
     return cells.reshape(-1, 2), counts.reshape(-1)
 
 

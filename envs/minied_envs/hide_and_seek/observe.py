@@ -14,7 +14,7 @@ import numpy as np
 
 from minied.spaces import Box, Dict, Entities, Ring, Space
 from minied_envs.hide_and_seek import lidar, picture, sight
-from minied_envs.hide_and_seek.level import HideAndSeekLevel
+from minied_envs.hide_and_seek.level import NUM_SHAPES, HideAndSeekLevel
 from minied_envs.hide_and_seek.rules import NOTHING, HideAndSeekState
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _boxes(
 ) -> dict[str, jax.Array]:
     """Return the boxes: offset, shape (one-hot), locks of either team, held by itself, held by anybody, ``[N, X]``."""
     own, other, mine, held = _bonds(world, state, slice(0, world.max_boxes))
-    shapes = (level.box_shapes[:, None] == jnp.arange(3)).astype(jnp.float32)
+    shapes = jax.nn.one_hot(level.box_shapes, NUM_SHAPES, dtype=jnp.float32)
     parts = [
         _offsets(world, state, state.object_positions[: world.max_boxes]),
         jnp.broadcast_to(shapes[None], (world.num_agents, *shapes.shape)),
@@ -169,4 +169,4 @@ def _offsets(world: "HideAndSeek", state: HideAndSeekState, targets: jax.Array) 
 
 
 def _one_hot(directions: jax.Array) -> jax.Array:
-    return (directions[..., None] == jnp.arange(4)).astype(jnp.float32)
+    return jax.nn.one_hot(directions, 4, dtype=jnp.float32)

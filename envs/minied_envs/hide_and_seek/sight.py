@@ -127,7 +127,7 @@ def _object_boards(level: HideAndSeekLevel, state: "HideAndSeekState", height: i
     cells = cells_of(state.object_positions, level.object_shapes)
     numbers = cells[..., 0] * width + cells[..., 1]
     bits = jnp.uint32(1) << (numbers % WORD).astype(jnp.uint32)
-    is_word = (numbers // WORD)[:, :, None] == jnp.arange(num_words(height, width), dtype=jnp.int32)
+    is_word = (numbers // WORD)[:, :, None] == jnp.arange(num_words(height, width), dtype=jnp.int32)[None, None, :]
     words = jnp.where(is_word & level.object_present[:, None, None], bits[:, :, None], jnp.uint32(0))
     return words[:, 0] | words[:, 1] | words[:, 2]
 
