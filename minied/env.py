@@ -83,8 +83,13 @@ class Environment(abc.ABC, Generic[LevelT, StateT]):
             and its last step at once is terminated.
 
         With several agents ``info`` may hold ``present``, ``bool[N]``: which of them took part in this step, at least
-        one. Scores and the returns of episodes are then means over those; learners still read the rows of all. Without
-        it all do.
+        one. Scores and the returns of episodes are then means over those, and students learn from those alone. (A
+        memory still holds what an agent saw while it was away.) Without it all do.
+
+        ``info`` may hold ``statistics``, a dict of named ``f32[]``, the same names at every step: what is to be known of an
+        episode beyond its return (how far a box was moved, say). What they are at its last step is logged, in training as
+        ``new/episode/NAME`` (by source of the levels), and of every evaluation as ``statistics``; a world keeps in its state
+        what they are made of. NaN: not defined for this episode.
         """
 
     def is_solved(self, episode_return: jax.Array) -> jax.Array:

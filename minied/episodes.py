@@ -5,6 +5,7 @@ steps is cut into its episodes. Steps after the last end belong to an unfinished
 without a finished episode has no statistic: its counts are 0, its means NaN, and it is not `valid`.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import chex
@@ -25,6 +26,9 @@ class EpisodeSummary(struct.PyTreeNode):
     max_return: jax.Array  # f32[], -inf if none finished
     mean_length: jax.Array  # f32[], steps, NaN if none finished
     return_variance: jax.Array  # f32[], of the finished episodes, divided by their number; NaN if none finished
+    statistics: dict[str, jax.Array] = struct.field(default_factory=dict)
+    """What the world says of its episodes, by name: ``f32[]``, mean over those that finished and for which it is defined,
+    NaN if there is none."""
 
     @property
     def valid(self) -> jax.Array:
@@ -58,7 +62,12 @@ class RunningEpisode(struct.PyTreeNode):
 
 
 def summarise(
-    ended: jax.Array, returns: jax.Array, lengths: jax.Array, solved: jax.Array, present: jax.Array | None = None
+    ended: jax.Array,
+    returns: jax.Array,
+    lengths: jax.Array,
+    solved: jax.Array,
+    present: jax.Array | None = None,
+    statistics: Mapping[str, jax.Array] | None = None,
 ) -> EpisodeSummary:
     """Return the summary of one level.
 
@@ -68,6 +77,7 @@ def summarise(
         lengths: ``i32[T]``, the running length including step t.
         solved: ``bool[T]``, whether an episode that ended at t with that return counts as solved.
         present: ``bool[T, N]``, which agents took part in step t; None: all in all.
+        statistics: named ``f32[T]``, of the episode until step t; NaN where not defined.
     """
     chex.assert_equal_shape([ended, lengths, solved])
     num_finished = jnp.sum(ended, dtype=jnp.int32)
@@ -84,7 +94,17 @@ def summarise(
         max_return=jnp.max(jnp.where(ended, mean_over_agents, -jnp.inf)),
         mean_length=_ratio(jnp.sum(jnp.where(ended, lengths, 0)).astype(jnp.float32), count),
         return_variance=_ratio(jnp.sum(deviations), count),
+        statistics={
+            name: mean_of_defined(jnp.where(ended, value, jnp.nan)) for name, value in (statistics or {}).items()
+        },
     )
+
+
+def mean_of_defined(values: jax.Array) -> jax.Array:
+    """Return the mean of the values that are not NaN, ``f32[]``, NaN if none is."""
+    defined = ~jnp.isnan(values)
+    count = jnp.sum(defined).astype(jnp.float32)
+    return jnp.where(count > 0, jnp.sum(jnp.where(defined, values, 0.0)) / jnp.maximum(count, 1.0), jnp.nan)
 
 
 def mean_over_present(values: jax.Array, present: jax.Array) -> jax.Array:

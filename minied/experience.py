@@ -3,6 +3,7 @@
 Letters: ``T`` steps, ``R`` levels, ``N`` agents, ``K`` value heads.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,18 +11,27 @@ import jax
 import jax.numpy as jnp
 
 from minied.rollout import Rollout
-from minied.students import ppo
 from minied.students.advantages import generalized_advantages, temporal_differences
+from minied.students.batch import Batch
 from minied.students.ppo import PPOConfig
 
 
-def batch_of(rollout: Rollout, advantages: jax.Array, carry: Any) -> ppo.Batch:
-    """Return a rollout as what a student learns from: rows ``M = R · N``, level-major."""
+def batch_of(rollout: Rollout, advantages: jax.Array, carry: Any, learns: jax.Array | None = None) -> Batch:
+    """Return a rollout as what a student learns from: rows ``M = R · N``, level-major.
+
+    Args:
+        rollout: what happened. The steps of agents that were not there do not count.
+        advantages: ``f32[T, R, N]``.
+        carry: the memory before the first step.
+        learns: ``bool[T, R, N]``, or what broadcasts to it: which steps of those that were there count. None: all.
+    """
 
     def rows(leaf: jax.Array) -> jax.Array:  # [T, R, N, ...] -> [T, M, ...]
         return leaf.reshape(leaf.shape[0], -1, *leaf.shape[3:])
 
-    return ppo.Batch(
+    masks = [mask for mask in (rollout.present, learns) if mask is not None]
+    counts = functools.reduce(jnp.logical_and, masks) if masks else None
+    return Batch(
         observations=jax.tree.map(rows, rollout.observations),
         resets=jnp.repeat(rollout.resets, rollout.rewards.shape[2], axis=1),
         actions=rows(rollout.actions),
@@ -30,6 +40,7 @@ def batch_of(rollout: Rollout, advantages: jax.Array, carry: Any) -> ppo.Batch:
         advantages=rows(advantages),
         targets=rows(advantages + rollout.values.mean(axis=-1)),
         carry=carry,
+        counts=None if counts is None else rows(jnp.broadcast_to(counts, rollout.rewards.shape)),
     )
 
 
@@ -55,9 +66,17 @@ def one_step_errors_of(config: PPOConfig, rollout: Rollout, last_values: jax.Arr
 
 
 def _over_streams(function: Callable[..., jax.Array], rollout: Rollout, last_values: jax.Array) -> jax.Array:
-    """Map a function of one agent's stream over agents and levels."""
+    """Map a function of one agent's stream over agents and levels.
+
+    The value of an agent that is not there is never learnt: it counts as 0, so that nothing is bootstrapped from it. What it
+    is rewarded with meanwhile is its own all the same.
+    """
     ended = jnp.broadcast_to(rollout.ended[..., None], rollout.rewards.shape)
     over_agents = jax.vmap(function, in_axes=(1, 1, 0, 1, 1), out_axes=1)
     over_levels = jax.vmap(over_agents, in_axes=(1, 1, 0, 1, 1), out_axes=1)
     values, last_value = rollout.values.mean(axis=-1), last_values.mean(axis=-1)
-    return over_levels(rollout.rewards, values, last_value, ended, rollout.bootstrap_values)
+    bootstrap = rollout.bootstrap_values
+    if rollout.present is not None:
+        values, bootstrap = (jnp.where(rollout.present, each, 0.0) for each in (values, bootstrap))
+        last_value = jnp.where(rollout.present[-1] & ~ended[-1], last_value, 0.0)
+    return over_levels(rollout.rewards, values, last_value, ended, bootstrap)

@@ -37,6 +37,7 @@ class Rollout(struct.PyTreeNode):
     log_policy: jax.Array = UNKEPT  # f32[T, B, N, A], log-probabilities of all actions; if asked for
     policy_ensemble: jax.Array = UNKEPT  # f32[T, B, N, P, A], likewise of every policy head; if asked for
     present: Any = UNKEPT  # bool[T, B, N], which agents took part in step t, of worlds that tell (`Environment.step`)
+    statistics: dict[str, jax.Array] = struct.field(default_factory=dict)  # f32[T, B], of the episode until step t
     info: Any = UNKEPT  # what the world tells of each step, [T, B, ...]; if asked for
     activations: Any = ()  # [T, M', ...] of the first M' rows; if asked for
 
@@ -143,6 +144,7 @@ def collect(
             log_policy=jax.nn.log_softmax(logits) if "log_policy" in keep else UNKEPT,
             policy_ensemble=ensemble,
             present=_present(env, info),
+            statistics=_statistics(env, info),
             info=info if "info" in keep else UNKEPT,
             activations=activations,
         )
@@ -167,6 +169,26 @@ def _present(env: Environment, info: dict[str, jax.Array]) -> Any:
             f"info['present'] of {type(env).__name__} is {kind}; allowed: bool[{env.num_agents}], one an agent"
         )
     return present
+
+
+def _statistics(env: Environment, info: dict[str, Any]) -> dict[str, jax.Array]:
+    """Return what a world says of the episode until this step, by name, ``f32[B]`` each."""
+    told = info.get("statistics", {})
+    if not isinstance(told, dict):
+        raise UserError(f"info['statistics'] of {_name(env)} is {_kind(told)}; allowed: a dict of f32[] by name")
+    for name, value in told.items():
+        if not isinstance(value, jax.Array) or value.ndim != 1:
+            where = f"info['statistics'][{name!r}] of {_name(env)}"
+            raise UserError(f"{where} is {_kind(value)}; allowed: f32[], one number an episode")
+    return {name: value.astype(jnp.float32) for name, value in told.items()}
+
+
+def _kind(value: Any) -> str:
+    return f"{value.dtype}{list(value.shape[1:])}" if isinstance(value, jax.Array) else type(value).__name__
+
+
+def _name(env: Environment) -> str:
+    return type(getattr(env, "inner", env)).__name__  # of a view with an agent axis, the world's
 
 
 def act(
@@ -217,7 +239,7 @@ def summarise_rollout(env: Environment, rollout: Rollout) -> EpisodeSummary:
     solved = jax.vmap(jax.vmap(env.is_solved))(rollout.returns)
     by_level = jax.tree.map(
         lambda leaf: jnp.moveaxis(leaf, 0, 1),
-        (rollout.ended, rollout.returns, rollout.lengths, solved, rollout.present),
+        (rollout.ended, rollout.returns, rollout.lengths, solved, rollout.present, rollout.statistics),
     )
     return jax.vmap(summarise)(*by_level)
 

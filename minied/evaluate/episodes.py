@@ -15,6 +15,7 @@ from flax import struct
 
 from minied import rollout as rollouts
 from minied.env import Environment
+from minied.episodes import mean_of_defined
 from minied.errors import UserError
 from minied.spread import ALONE, Spread
 from minied.students.base import Parameters, Student
@@ -37,14 +38,17 @@ class LevelResults(struct.PyTreeNode):
     solve_rate: jax.Array  # f32[L]
     mean_return: jax.Array  # f32[L], undiscounted, mean over agents
     mean_length: jax.Array  # f32[L], steps
+    statistics: dict[str, jax.Array] = struct.field(default_factory=dict)
+    """What the world says of its episodes, by name: ``f32[L]``, mean over attempts for which it is defined, NaN if none."""
 
 
 class _Episodes(struct.PyTreeNode):
-    """What episodes came to: of the rows, zeros until they are known, or of the places."""
+    """What episodes came to: of the rows, zeros (of statistics NaN) until they are known, or of the places."""
 
     solved: jax.Array  # bool[R] or bool[Q]
     returns: jax.Array  # f32[R] or f32[Q]
     lengths: jax.Array  # i32[R] or i32[Q]
+    statistics: dict[str, jax.Array]  # f32[R] or f32[Q]
 
 
 class _Play(struct.PyTreeNode):
@@ -101,14 +105,18 @@ def evaluate_levels(
         chosen = jnp.minimum(rows, num_rows - 1) // attempts
         return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen], levels)
 
-    def play_piece(play: _Play) -> _Play:
-        key = jax.random.fold_in(play_key, play.piece)
-        levels = spread.part(levels_of(play.rows))
+    @jax.jit  # traced once, for the names of the statistics and for itself
+    def steps(
+        piece: jax.Array, rows: jax.Array, state: rollouts.RolloutState
+    ) -> tuple[rollouts.RolloutState, jax.Array, _Episodes]:
         state, rollout = rollouts.collect(
-            key, student, parameters, env, levels, play.state, _PIECE,
+            jax.random.fold_in(play_key, piece), student, parameters, env, spread.part(levels_of(rows)), state, _PIECE,
             part=lambda tree: spread.part(tree, axis=1), num_levels=num_places,
         )  # fmt: skip
-        has_ended, episodes = spread.whole(_first_ends(env, rollout))
+        return state, *spread.whole(_first_ends(env, rollout))
+
+    def play_piece(play: _Play) -> _Play:
+        state, has_ended, episodes = steps(play.piece, play.rows, play.state)
         age = play.age + _PIECE
         target = jnp.where(has_ended, play.rows, num_rows)  # there is no such row: nothing is written
         results = jax.tree.map(lambda all, new: all.at[target].set(new, mode="drop"), play.results, episodes)
@@ -127,18 +135,21 @@ def evaluate_levels(
         state = _restart(spread.part(is_free), spread.part(fresh), play.state, env.num_agents)
         return play.replace(age=jnp.where(is_free, 0, play.age), state=state)
 
-    zeros = jnp.zeros(num_rows)
+    zeros, state = jnp.zeros(num_rows), spread.part(rollouts.start(start_key, student, env, levels_of(rows)))
+    names = jax.eval_shape(steps, jnp.int32(0), rows, state)[2].statistics
+    undefined = {name: jnp.full(num_rows, jnp.nan) for name in names}
     play = _Play(
         piece=jnp.int32(0),
         rows=rows,
         age=jnp.zeros_like(rows),
         waiting=jnp.int32(min(num_places, num_rows)),
-        state=spread.part(rollouts.start(start_key, student, env, levels_of(rows))),
-        results=_Episodes(zeros.astype(bool), zeros, zeros.astype(jnp.int32)),
+        state=state,
+        results=_Episodes(zeros.astype(bool), zeros, zeros.astype(jnp.int32), undefined),
     )
     results = jax.lax.while_loop(lambda play: jnp.any(play.rows < num_rows), play_piece, play).results
-    by_level = jax.tree.map(lambda leaf: leaf.reshape(num_levels, attempts).astype(jnp.float32).mean(axis=1), results)
-    return LevelResults(by_level.solved, by_level.returns, by_level.lengths)
+    by_level = jax.tree.map(lambda leaf: leaf.reshape(num_levels, attempts).astype(jnp.float32), results)
+    solved, returns, lengths = (each.mean(axis=1) for each in (by_level.solved, by_level.returns, by_level.lengths))
+    return LevelResults(solved, returns, lengths, jax.tree.map(jax.vmap(mean_of_defined), by_level.statistics))
 
 
 def _first_ends(env: Environment, rollout: rollouts.Rollout) -> tuple[jax.Array, _Episodes]:
@@ -146,7 +157,8 @@ def _first_ends(env: Environment, rollout: rollouts.Rollout) -> tuple[jax.Array,
     at = jnp.argmax(rollout.ended, axis=0)
     place = jnp.arange(at.shape[0])
     returns = rollout.returns[at, place]
-    episodes = _Episodes(jax.vmap(env.is_solved)(returns), returns.mean(axis=-1), rollout.lengths[at, place])
+    lengths, statistics = jax.tree.map(lambda leaf: leaf[at, place], (rollout.lengths, rollout.statistics))
+    episodes = _Episodes(jax.vmap(env.is_solved)(returns), returns.mean(axis=-1), lengths, statistics)
     return jnp.any(rollout.ended, axis=0), episodes
 
 

@@ -1,6 +1,6 @@
 """Evaluating the students of a run on a held-out suite, reported by entry."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
@@ -38,14 +38,17 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
     """Return the row of one evaluation.
 
     ``entries[name]`` has the means over the levels of that name, for each member, how many there are, and the horizon
-    they were played to. ``solve_rate`` is the mean over all levels, each weighing the same; ``solve_rate_of_entries`` is the
-    mean over entries, as published tables of named environments have it. Where training has a finite set of levels,
-    ``train_solve_rate`` is the mean over the first of them, ``test_solve_rate`` that over levels of the same generator which
-    training never draws, and ``generalization_gap`` by how much the first is above the second, all by member (Procgen's
-    protocol, Cobbe et al. 2020). Raises `UserError` for an unknown suite.
+    they were played to. ``solve_rate`` is the mean over all levels, each weighing the same; ``solve_rate_of_entries`` is
+    the mean over entries, as published tables of named environments have it. Of a world with statistics of its episodes,
+    the row and each entry also have ``statistics[name]``: the mean over those of their levels for which it is defined,
+    by member. Where training has a finite set of levels, ``train_solve_rate`` is the mean over the first of them,
+    ``test_solve_rate`` that over levels of the same generator which training never draws, and ``generalization_gap`` by
+    how much the first is above the second, all by member (Procgen's protocol, Cobbe et al. 2020). Raises `UserError` for
+    an unknown suite.
     """
     config = program.config
     columns: dict[str, list[dict[str, np.ndarray]]] = {}
+    told: dict[str, list[dict[str, np.ndarray]]] = {}  # statistics of the same levels
     horizons: dict[str, int] = {}
     for index, part in enumerate(config.env.level_space.suite(suite)):
         key = jax.random.fold_in(evaluation_key(config), index)
@@ -53,10 +56,13 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
         for level, name in enumerate(part.names):
             one = {kind: np.asarray(getattr(results, kind))[:, level] for kind in _RESULTS}
             columns.setdefault(name, []).append(one)
+            statistics = {kind: np.asarray(values)[:, level] for kind, values in results.statistics.items()}
+            told.setdefault(name, []).append(statistics)
             horizons[name] = part.env.max_steps
     entries = {
         name: {kind: plain(np.mean([level[kind] for level in levels], axis=0)) for kind in _RESULTS}
         | {"num_levels": len(levels), "horizon": horizons[name]}
+        | _statistics_of(told[name])
         for name, levels in columns.items()
     }
     by_entry = [[level["solve_rate"] for level in levels] for levels in columns.values()]
@@ -68,12 +74,27 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
         "solve_rate_of_entries": plain(np.mean([np.mean(entry, axis=0) for entry in by_entry], axis=0)),
         "entries": entries,
     }
+    row |= _statistics_of([level for levels in told.values() for level in levels])
     train_rate = _solve_rate_of(program, state, attempts, "training")
     test_rate = _solve_rate_of(program, state, attempts, "unseen")
     if train_rate is not None and test_rate is not None:
         row |= {"train_solve_rate": plain(train_rate), "test_solve_rate": plain(test_rate)}
         row |= {"generalization_gap": plain(train_rate - test_rate)}
     return counters_row(counters) | row
+
+
+def _statistics_of(levels: Sequence[Mapping[str, np.ndarray]]) -> Row:
+    """Return ``{"statistics": {name: by member}}`` of levels, ``f32[S]`` each; nothing if the world has none."""
+    names = dict.fromkeys(name for level in levels for name in level)
+    means = {name: plain(_mean_of_defined([level[name] for level in levels if name in level])) for name in names}
+    return {"statistics": means} if means else {}
+
+
+def _mean_of_defined(values: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean of ``f32[S]`` each without what is NaN, NaN if nothing is left."""
+    stacked = np.stack(values)
+    count = np.sum(~np.isnan(stacked), axis=0)
+    return np.where(count > 0, np.nansum(stacked, axis=0) / np.maximum(count, 1), np.nan).astype(stacked.dtype)
 
 
 def scores_of(row: Row) -> np.ndarray:

@@ -107,6 +107,7 @@ class WandbSink:
         if kind == "evaluations":
             values = {f"evaluation/{row['suite']}": row["solve_rate"]}
             values |= {f"evaluation/{row['suite']}/{name}": e["solve_rate"] for name, e in row["entries"].items()}
+            values |= {f"evaluation/{row['suite']}/statistics/{n}": v for n, v in row.get("statistics", {}).items()}
             gap = [name for name in ("train_solve_rate", "test_solve_rate", "generalization_gap") if name in row]
             values |= {f"evaluation/{row['suite']}/{name}": row[name] for name in gap}
         elif kind == "timing":

@@ -21,7 +21,7 @@ class Earlier(struct.PyTreeNode):
 
 
 class Student(Protocol):
-    """Static and hashable; parameters live outside. `networks.actor_critic.ActorCritic` is the one of minied."""
+    """Static and hashable; parameters live outside. `networks.teams.student_of` makes that of minied."""
 
     def init(self, key: jax.Array) -> Parameters:
         """Return fresh parameters. Consumes ``key``."""

@@ -4,6 +4,8 @@ Actions are drawn by inverse cumulative distribution from one uniform number eac
 rollout is drawn before it starts.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 
@@ -16,6 +18,18 @@ def log_probabilities(logits: jax.Array) -> jax.Array:
 def log_probability(logits: jax.Array, action: jax.Array) -> jax.Array:
     """Return ``log π(action)``, ``f32[...]``, for ``logits`` ``f32[..., A]`` and ``action`` ``i32[...]``."""
     return jnp.take_along_axis(log_probabilities(logits), action[..., None], axis=-1)[..., 0]
+
+
+def joint(logits: jax.Array, numbers: tuple[int, ...]) -> jax.Array:
+    """Return logits of the joint choice of independent factors, ``f32[..., prod(numbers)]``, the first factor slowest.
+
+    Log-probabilities and entropy are the sums of those of the factors, whose logits are side by side in ``logits``
+    ``f32[..., sum(numbers)]``.
+    """
+    total, *factors = jnp.split(logits, list(itertools.accumulate(numbers))[:-1], axis=-1)
+    for factor in factors:
+        total = (total[..., :, None] + factor[..., None, :]).reshape(*logits.shape[:-1], -1)
+    return total
 
 
 MASKED = -1e9

@@ -5,7 +5,7 @@ recurrent student sees each stream whole, from the memory with which the rollout
 (environments × agents) of a minibatch, ``K`` value heads, ``A`` actions.
 """
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ from flax import struct
 from minied.hyperparameters import Hyperparameters, require_choice, require_range
 from minied.spread import ALONE, Spread
 from minied.students import distributions
-from minied.students.base import Earlier, Parameters, RecordingStudent, Student
+from minied.students.base import Parameters, RecordingStudent, Student
+from minied.students.batch import Batch, Mean, mean_over, with_nothing_else
 
 _OWN_ROWS = 0x0E4  # names the key by which heads get their rows, apart from that which permutes the environments
 Anneal = Literal["constant", "linear"]
@@ -79,22 +80,6 @@ class PPOConfig(Hyperparameters):
         require_choice(self, "ensemble_data", get_args(EnsembleData))
 
 
-class Batch(struct.PyTreeNode):
-    """What one student update learns from, with leading axes ``[T, M]``; `carry` is ``[M]``."""
-
-    observations: Any
-    resets: jax.Array  # bool[T, M]
-    actions: jax.Array  # i32[T, M]
-    log_probs: jax.Array  # f32[T, M], of the policy that acted
-    values: jax.Array  # f32[T, M, K], likewise
-    advantages: jax.Array  # f32[T, M], not normalised
-    targets: jax.Array  # f32[T, M], advantage + mean value: what every value head learns
-    carry: Any  # the memory before the first step
-    earlier: Earlier | None = None  # activations of the student that acted, [T, M, ...], if they were kept
-    cloned: Any = None  # f32[T, M, A], log-probabilities of the policy to clone, if there is one
-    head_of_row: Any = None  # i32[T, M], the value head that alone learns from a row; None where all do
-
-
 class StudentState(struct.PyTreeNode):
     """Parameters and optimiser state of one student."""
 
@@ -131,7 +116,8 @@ def update(
         key: consumed, by the permutations of the environments (unused with one minibatch).
         student: the network.
         state: before.
-        batch: rows ``M = B·N``, environment-major: row ``b·N + n`` is agent n of environment b.
+        batch: rows ``M = B·N``, environment-major: row ``b·N + n`` is agent n of environment b. Losses, metrics and the
+            normalisation of advantages are means over what counts (`Batch.counts`), on all devices together.
         config: of the learner.
         rate: ``f32[]``, step size of this update.
         num_agents: N; the agents of an environment stay together in a minibatch.
@@ -139,9 +125,10 @@ def update(
     """
 
     def minibatch_step(state: StudentState, minibatch: Batch) -> tuple[StudentState, dict[str, jax.Array]]:
+        mean = mean_over(minibatch.counts, spread)
         if config.normalize_advantages:
-            minibatch = minibatch.replace(advantages=_normalized(minibatch.advantages, spread))
-        gradient, metrics = jax.grad(_loss, has_aux=True)(state.parameters, student, minibatch, config)
+            minibatch = minibatch.replace(advantages=_normalized(minibatch.advantages, mean, spread))
+        gradient, metrics = jax.grad(_loss, has_aux=True)(state.parameters, student, minibatch, config, mean)
         # Averaged here, not inside of the loss: with unchecked replication the derivative of a mean over devices is wrong.
         gradient, ratio_error = spread.mean(gradient), spread.highest(metrics["ratio_error"])
         metrics = spread.mean(metrics) | {"ratio_error": ratio_error}
@@ -162,6 +149,7 @@ def update(
         minibatches = _split(epoch_key, with_own, config.num_minibatches, num_agents, spread)
         return jax.lax.scan(minibatch_step, state, minibatches)
 
+    batch = with_nothing_else(batch)
     whole = _whole(batch.replace(earlier=None), spread) if config.num_minibatches > 1 else batch
     epochs = (jnp.arange(config.num_epochs), jax.random.split(key, config.num_epochs))
     state, metrics = jax.lax.scan(epoch, state, epochs)
@@ -174,7 +162,7 @@ def update(
 
 
 def _loss(
-    parameters: Parameters, student: Student, batch: Batch, config: PPOConfig
+    parameters: Parameters, student: Student, batch: Batch, config: PPOConfig, mean: Mean
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return ``policy + c_v · value − c_e · entropy`` and its parts; the advantages are normalised already."""
     sequence = (parameters, batch.carry, batch.observations, batch.resets)
@@ -186,33 +174,33 @@ def _loss(
     log_ratio = distributions.log_probability(logits, batch.actions) - batch.log_probs
     ratio = jnp.exp(log_ratio)
     clipped_ratio = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
-    policy_loss = -jnp.minimum(ratio * batch.advantages, clipped_ratio * batch.advantages).mean()
-    value_loss = _value_loss(values, batch, config)
-    entropy = distributions.entropy(logits).mean()
+    policy_loss = -mean(jnp.minimum(ratio * batch.advantages, clipped_ratio * batch.advantages))
+    value_loss = _value_loss(values, batch, config, mean)
+    entropy = mean(distributions.entropy(logits))
     loss = policy_loss + config.value_coefficient * value_loss - config.entropy_coefficient * entropy
     cloning = {}
     if batch.cloned is not None:
-        divergence = distributions.divergence(batch.cloned, logits).mean()
+        divergence = mean(distributions.divergence(batch.cloned, logits))
         loss = loss + config.cloning_coefficient * divergence
         cloning = {"cloning_divergence": divergence}
     metrics = cloning | {
         "policy_loss": policy_loss,
         "value_loss": value_loss,
         "entropy": entropy,
-        "approximate_kl": ((ratio - 1.0) - log_ratio).mean(),
-        "clip_fraction": (jnp.abs(ratio - 1.0) > config.clip).mean(),
-        "ratio_error": jnp.abs(ratio - 1.0).max(),
+        "approximate_kl": mean((ratio - 1.0) - log_ratio),
+        "clip_fraction": mean(jnp.abs(ratio - 1.0) > config.clip),
+        "ratio_error": batch.where_it_counts(jnp.abs(ratio - 1.0)).max(),
     }
     return loss, metrics
 
 
-def _normalized(advantages: jax.Array, spread: Spread) -> jax.Array:
+def _normalized(advantages: jax.Array, mean: Mean, spread: Spread) -> jax.Array:
     """Return advantages less their mean over their standard deviation, of the whole minibatch, agents together."""
-    centred = advantages - spread.mean(advantages.mean())
-    return centred / (jnp.sqrt(spread.mean(jnp.square(centred).mean())) + 1e-5)
+    centred = advantages - spread.mean(mean(advantages))
+    return centred / (jnp.sqrt(spread.mean(mean(jnp.square(centred)))) + 1e-5)
 
 
-def _value_loss(values: jax.Array, batch: Batch, config: PPOConfig) -> jax.Array:
+def _value_loss(values: jax.Array, batch: Batch, config: PPOConfig, mean: Mean) -> jax.Array:
     """Return ``½ max((v − y)², (clip(v, v_old ± ε) − y)²)``, mean over steps, rows and heads.
 
     Where each row has a head of its own, the mean over rows of that head's.
@@ -224,7 +212,7 @@ def _value_loss(values: jax.Array, batch: Batch, config: PPOConfig) -> jax.Array
         error = jnp.maximum(error, jnp.square(clipped - targets))
     if batch.head_of_row is not None:
         error = jnp.take_along_axis(error, batch.head_of_row[..., None], axis=-1)
-    return 0.5 * error.mean()
+    return 0.5 * mean(error)
 
 
 def _own_rows(key: jax.Array, batch: Batch, config: PPOConfig, spread: Spread) -> jax.Array | None:

@@ -24,7 +24,7 @@ from minied.rollout import Rollout
 from minied.scores.base import Signals
 from minied.spaces import Dict, Mask
 from minied.students import ppo
-from minied.students.base import Student
+from minied.students.base import Earlier, Student
 from minied.students.networks.actor_critic import ActorCritic
 from minied.students.networks.config import NetworkConfig
 from minied.students.networks.mixed import MixedWithUniform
@@ -93,6 +93,10 @@ class Designing(Hyperparameters):
         require_range(self, "uniform_share", 0, 1)
         if self.network.num_policy_heads > 1:
             raise UserError(f"network.num_policy_heads is {self.network.num_policy_heads}; allowed for a designer: 1")
+        if self.network.parameters != "shared":
+            raise UserError(
+                f"network.parameters is {self.network.parameters!r}; allowed for a designer, one agent: shared"
+            )
 
     def validate_design(self, space: LevelSpace, num_levels: int, missing: Mapping[str, str]) -> None:
         """Raise `UserError` if the world has nothing to build with, or the pay cannot be computed."""
@@ -203,7 +207,7 @@ class Designing(Hyperparameters):
         after_the_end = jnp.zeros_like(rollout.values[0])
         batch = batch_of(rollout, advantages_of(self.ppo, rollout, after_the_end), design.carry)
         if jax.tree.leaves(activations):
-            batch = batch.replace(earlier=ppo.Earlier(activations, hold=jnp.bool_(True)))
+            batch = batch.replace(earlier=Earlier(activations, hold=jnp.bool_(True)))
         rate = ppo.learning_rate(self.ppo, plan.progress)
         learner, metrics = ppo.update(design.key, policy, state.learner, batch, self.ppo, rate, 1, plan.spread)
         return state.replace(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from minied import registry
-from minied.episodes import EpisodeSummary
+from minied.episodes import EpisodeSummary, mean_of_defined
 from minied.scores.base import score_levels
 from minied.scores.correlation import rank_correlation
 from minied.teachers.base import SOURCES, Outcome
@@ -48,6 +48,7 @@ def level_metrics(sources: jax.Array, episodes: EpisodeSummary, features: Metric
         "episode_length": episodes.mean_length,
         "finished_levels": episodes.valid.astype(jnp.float32),
     }
+    per_level |= {f"episode/{name}": value for name, value in episodes.statistics.items()}
     per_level |= {f"levels/{name}": value for name, value in features.items()}
     return _means_by_source(sources, per_level)
 
@@ -74,10 +75,3 @@ def score_correlations(names: Sequence[str], sources: jax.Array, outcome: Outcom
             of_source = valid & again.valid & (sources == number)
             metrics[f"{source}/correlation_with_regret/{name}"] = rank_correlation(scores, regret, of_source)
     return metrics
-
-
-def mean_of_defined(values: jax.Array) -> jax.Array:
-    """Return the mean of the values that are not NaN, ``f32[]``, NaN if none is."""
-    defined = ~jnp.isnan(values)
-    count = jnp.sum(defined).astype(jnp.float32)
-    return jnp.where(count > 0, jnp.sum(jnp.where(defined, values, 0.0)) / jnp.maximum(count, 1.0), jnp.nan)

@@ -24,6 +24,7 @@ from minied.levels.finite import FiniteLevelSpace
 from minied.levels.space import Suite
 from minied.spread import ALONE, Spread
 from minied.students.base import Student
+from minied.students.networks.teams import require_same_teams
 from minied.teachers.base import Schedule
 from minied.train.config import TrainConfig
 from minied.train.loop import advance, broken, fault, has_diverged, is_finished
@@ -122,6 +123,7 @@ class Program:
     def evaluate(self, state: RunState, suite: Suite, key: jax.Array, attempts: int) -> LevelResults:
         """Play a suite with every member. Consumes ``key``; leaves are NumPy ``f32[S, L]``."""
         spread, env = self._setting.spread, with_agent_axis(suite.env)
+        require_same_teams(self.student, env)
         parameters = spread.place(state.members.student.parameters, spread.of_members)
         results = _evaluate(spread, self.student, env, attempts, key, parameters, suite.levels)
         while not results.solve_rate.is_ready():  # as in `_wait_for`: minutes may pass, and signals shall be heard
@@ -163,6 +165,7 @@ class Program:
         observations. Consumes ``key``.
         """
         env = with_agent_axis(env)
+        require_same_teams(self.student, env)
         parameters = _first(state.members.student.parameters)
         start_key, play_key = jax.random.split(key)
         levels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], level)

@@ -12,7 +12,7 @@ from minied.levels.space import LevelSpace
 from minied.scores.base import needs_of
 from minied.spread import Spread, spread_of
 from minied.students.base import Student
-from minied.students.networks.actor_critic import ActorCritic
+from minied.students.networks.teams import student_of
 from minied.students.ppo import PPOConfig
 from minied.teachers.base import Teacher
 from minied.train.config import Cloning, TrainConfig
@@ -54,7 +54,7 @@ class Setting(struct.PyTreeNode):
             max_rollouts=jnp.int32(config.max_rollouts),
             env=with_agent_axis(config.env),
             space=config.level_space,
-            student=ActorCritic.of(config.env, config.network) if student is None else student,
+            student=student_of(config.env, config.network) if student is None else student,
             num_students=config.num_students,
             cloning=config.cloning,
             num_levels=config.num_envs,

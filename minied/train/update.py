@@ -17,6 +17,7 @@ from minied.rollout import Rollout
 from minied.spread import ALONE
 from minied.students import distributions, ppo
 from minied.students.base import Earlier, Parameters, RecordingStudent
+from minied.students.batch import Batch
 from minied.students.ppo import StudentState
 from minied.teachers.base import Outcome, Plan, Probe, Proposal, Schedule
 from minied.teachers.contract import checked_observation, checked_proposal
@@ -230,7 +231,7 @@ def _learn(
     return jax.lax.cond(plan.train, learn, skip)
 
 
-def _policy_to_clone(setting: Setting, model: Model, batch: ppo.Batch) -> jax.Array:
+def _policy_to_clone(setting: Setting, model: Model, batch: Batch) -> jax.Array:
     """Return the log-probabilities that another student gives in a student's place, ``f32[T, M, A]``.
 
     All of them `distributions.MASKED` where nobody is cloned: such a policy has no weight anywhere.

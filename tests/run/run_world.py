@@ -159,6 +159,7 @@ class Results(struct.PyTreeNode):
     solve_rate: Any
     mean_return: Any
     mean_length: Any
+    statistics: Any = struct.field(default_factory=dict)
 
 
 @jax.jit

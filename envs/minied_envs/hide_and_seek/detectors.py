@@ -116,7 +116,9 @@ def statistics(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeek
     def furthest(distances: jax.Array, of: jax.Array) -> jax.Array:
         return _unless_none(of, jnp.max(jnp.where(of, distances, 0.0), initial=0.0))
 
-    came_in = _meet(record.trodden, record.fort) | record.saw_from_above
+    # Published words: a seeker shares the hiders' component. Who sees from the ground does, as a ray that nothing
+    # blocks is a way; a door that stands open and that nobody uses does not count here.
+    came_in = _meet(record.trodden, record.fort) | (record.seen_steps > 0)
     over_ramp = _meet(record.landed, record.fort) | record.saw_from_above
     values = {
         "box_move_preparation": furthest(moved_before, boxes),

@@ -88,6 +88,11 @@ def offsets_of(shapes: jax.Array) -> jax.Array:
     return jnp.stack([rows, cols], axis=-1)
 
 
+def half_extents(shapes: jax.Array) -> jax.Array:
+    """Return how many cells objects reach from their centres along rows and columns, ``i32[O, 2]``."""
+    return jnp.stack([shapes == TALL, shapes == WIDE], axis=-1).astype(jnp.int32)
+
+
 def board_of(height: int, width: int, positions: jax.Array, active: jax.Array) -> jax.Array:
     """Return the board of cells, ``u32[H, 1]``; positions off the grid or not ``active`` count nothing.
 
@@ -123,7 +128,9 @@ def _taken_cells(level: HideAndSeekLevel) -> tuple[jax.Array, jax.Array]:
     """Return all cells that something takes, ``i32[N + O·Q, 2]``, each once, and which of them count, ``bool[N + O·Q]``."""
     cells = cells_of(level.object_positions, level.object_shapes)
     # The three cells of a single one are the same: only the middle one counts.
-    counts = level.object_present[:, None] & ((level.object_shapes != SINGLE)[:, None] | (jnp.arange(MAX_CELLS) == 1))
+    counts = level.object_present[:, None] & (
+        (level.object_shapes != SINGLE)[:, None] | (jnp.arange(MAX_CELLS) == 1)[None, :]
+    )
     positions = jnp.concatenate([level.agent_positions, cells.reshape(-1, 2)])
     return positions, jnp.concatenate([level.agent_present, counts.reshape(-1)])
 

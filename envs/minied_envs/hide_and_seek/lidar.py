@@ -32,9 +32,9 @@ def distances(
     board = tall[None, :] | jnp.where(elevated[:, None], jnp.uint32(0), raised[None, :])  # [N, F]
     inside = jnp.maximum(cells, 0)
     word = jax.vmap(lambda words, index: words[index])(board, inside // WORD)
-    stops = (cells == OUTSIDE) | ((word >> (inside % WORD).astype(jnp.uint32)) & 1 != 0)
-    is_free = jnp.cumprod(~stops, axis=-1, dtype=jnp.int32)
-    return jnp.sum(is_free, axis=-1).astype(jnp.float32) / size[3]
+    stops = (cells == OUTSIDE) | ((word >> (inside % WORD).astype(jnp.uint32)) & np.uint32(1) != 0)
+    first = jnp.min(jnp.where(stops, jnp.arange(size[3], dtype=jnp.int32)[None, None, :], size[3]), axis=-1)
+    return first.astype(jnp.float32) / size[3]
 
 
 @functools.cache

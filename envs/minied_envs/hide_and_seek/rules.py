@@ -1,7 +1,7 @@
 """What does an agent of hide and seek do in its turn? Grab, lock, move: on the ground, over the top, with a box or on one.
 
 Agents take their turns one after the other in a random order, so that no two ever claim one cell. Letters: ``N`` agents,
-``O`` objects, ``Q`` cells of an object.
+``O`` objects.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from minied_envs.grid import bitboard, moves
-from minied_envs.hide_and_seek.level import HideAndSeekLevel, cells_of
+from minied_envs.hide_and_seek.level import HideAndSeekLevel, half_extents
 
 if TYPE_CHECKING:
     from minied_envs.hide_and_seek.world import HideAndSeek
@@ -86,15 +86,19 @@ def play_turns(
     Returns:
         The state after, and who surfed, ``bool[N]``: moved together with the box that it stands on.
     """
-    surfed = jnp.zeros_like(state.elevated)
-    for number in range(world.num_agents):
-        own = jnp.arange(world.num_agents, dtype=jnp.int32) == order[number]
+
+    def take_turn(carry: tuple[HideAndSeekState, jax.Array], agent: jax.Array):
+        state, surfed = carry
+        own = jnp.arange(world.num_agents, dtype=jnp.int32) == agent
         move, grab, lock = (_only(own, part) for part in actions)
-        state = _grab(world, level, state, _turn(world, state, own), grab)
-        state = _lock(world, level, state, _turn(world, state, own), lock)
-        state, has_surfed = _move(world, level, state, _turn(world, state, own), move)
-        surfed = surfed | (own & has_surfed)
-    return state, surfed
+        turn = _turn(world, state, own)
+        state = _grab(world, level, state, turn, grab)
+        state = _lock(world, level, state, turn, lock)
+        state, has_surfed = _move(world, level, state, turn, move)
+        return (state, surfed | (own & has_surfed)), None
+
+    # Not unrolled: XLA would compute what a turn reads of the turns before anew for each reader (seventy times as slow).
+    return jax.lax.scan(take_turn, (state, jnp.zeros_like(state.elevated)), order)[0]
 
 
 def _turn(world: "HideAndSeek", state: HideAndSeekState, own: jax.Array) -> Turn:
@@ -139,8 +143,8 @@ def _lock(
     closes = is_target & (state.locked_by == NOTHING)
     opens = is_target & (state.locked_by == turn.team)
     locked_by = jnp.where(closes, turn.team, jnp.where(opens, NOTHING, state.locked_by))
-    lets_go = jnp.any((state.holding[:, None] == numbers[None, :]) & closes[None, :], axis=1)
-    return state.replace(locked_by=locked_by, holding=jnp.where(lets_go, NOTHING, state.holding))
+    closed = jnp.max(jnp.where(closes, numbers, NOTHING), initial=NOTHING)  # at most one
+    return state.replace(locked_by=locked_by, holding=jnp.where(state.holding == closed, NOTHING, state.holding))
 
 
 def _move(
@@ -150,8 +154,8 @@ def _move(
     direction = jnp.where(move == STAY, turn.direction, move - 1)
     target = moves.ahead(turn.position, direction)
     numbers = _numbers(state)
-    mine = numbers == _only(turn.own, state.holding)
-    is_holding = jnp.any(mine)
+    held = _only(turn.own, state.holding)
+    is_holding, mine = held != NOTHING, numbers == held
     others = level.agent_present & ~turn.own
     covered = _covered(level, state, target)
     is_ramp_up = covered[level.num_boxes :] & (level.ramp_directions == direction)
@@ -161,7 +165,7 @@ def _move(
     has_height = low | jnp.any(covered)
     walks = ~blocked & (turn.elevated | ~has_height | jnp.any(is_ramp_up))
     fits = ~blocked & ~low & ~jnp.any(covered & ~mine)
-    drags = (turn.elevated | fits) & _can_be_dragged(world, level, state, mine, others, direction)
+    drags = (turn.elevated | fits) & _can_be_dragged(world, level, state, held, others, direction)
     goes = (move != STAY) & jnp.where(is_holding, drags, walks)
     step = target - turn.position
     return state.replace(
@@ -176,7 +180,7 @@ def _can_be_dragged(
     world: "HideAndSeek",
     level: HideAndSeekLevel,
     state: HideAndSeekState,
-    mine: jax.Array,
+    held: jax.Array,
     others: jax.Array,
     direction: jax.Array,
 ) -> jax.Array:
@@ -186,19 +190,23 @@ def _can_be_dragged(
         world: its options.
         level: of the episode.
         state: before.
-        mine: which object is held, ``bool[O]``.
+        held: the object's number, ``i32[]``.
         others: all agents that are present but the one that holds it, ``bool[N]``.
         direction: ``i32[]``.
     """
-    cells = cells_of(state.object_positions, level.object_shapes)
-    held = jnp.sum(jnp.where(mine[:, None, None], cells, 0), axis=0)  # [Q, 2]
-    after = jnp.stack([moves.ahead(cell, direction) for cell in held])
-    walls = bitboard.get(level.tall | level.low, world.width, after[:, 0], after[:, 1], outside=True)
-    in_the_way = (level.object_present & ~mine)[:, None, None] & _same(cells[:, :, None, :], after[None, None, :, :])
-    on_it = others[:, None] & _same(state.positions[:, None, :], held[None, :, :])
-    before_it = others[:, None] & _same(state.positions[:, None, :], after[None, :, :])
-    is_shared = others & jnp.any((state.holding[:, None] == _numbers(state)[None, :]) & mine[None, :], axis=1)
-    return ~(jnp.any(walls) | jnp.any(in_the_way) | jnp.any(on_it) | jnp.any(before_it) | jnp.any(is_shared))
+    mine = _numbers(state) == held
+    reach = half_extents(level.object_shapes)
+    own_reach = jnp.sum(jnp.where(mine[:, None], reach, 0), axis=0)
+    before = jnp.sum(jnp.where(mine[:, None], state.object_positions, 0), axis=0)
+    after = moves.ahead(before, direction)
+
+    wall = level.tall | level.low
+    ends = (after - own_reach, after, after + own_reach)
+    in_wall = _is_on(world, wall, ends[0]) | _is_on(world, wall, ends[1]) | _is_on(world, wall, ends[2])
+    in_object = level.object_present & ~mine & _within(state.object_positions, after, reach + own_reach[None, :])
+    near = _within(state.positions, before, own_reach[None, :]) | _within(state.positions, after, own_reach[None, :])
+    in_agent = others & (near | (state.holding == held))
+    return ~(in_wall | jnp.any(in_object) | jnp.any(in_agent))
 
 
 def _touched(level: HideAndSeekLevel, state: HideAndSeekState, turn: Turn) -> jax.Array:
@@ -209,8 +217,7 @@ def _touched(level: HideAndSeekLevel, state: HideAndSeekState, turn: Turn) -> ja
 
 def _covered(level: HideAndSeekLevel, state: HideAndSeekState, cell: jax.Array) -> jax.Array:
     """Return which object takes ``cell``, ``bool[O]``, at most one."""
-    cells = cells_of(state.object_positions, level.object_shapes)
-    return level.object_present & jnp.any(_same(cells, cell), axis=1)
+    return level.object_present & _within(state.object_positions, cell, half_extents(level.object_shapes))
 
 
 def _is_on(world: "HideAndSeek", board: jax.Array, cell: jax.Array) -> jax.Array:
@@ -219,8 +226,14 @@ def _is_on(world: "HideAndSeek", board: jax.Array, cell: jax.Array) -> jax.Array
 
 
 def _same(positions: jax.Array, cell: jax.Array) -> jax.Array:
-    """Return whether positions ``i32[..., 2]`` are one cell ``i32[..., 2]``, ``bool[...]``."""
-    return (positions[..., 0] == cell[..., 0]) & (positions[..., 1] == cell[..., 1])
+    """Return whether positions ``i32[n, 2]`` are one cell ``i32[2]``, ``bool[n]``."""
+    return (positions[:, 0] == cell[0]) & (positions[:, 1] == cell[1])
+
+
+def _within(positions: jax.Array, cell: jax.Array, reach: jax.Array) -> jax.Array:
+    """Return whether ``cell`` ``i32[2]`` is as near as ``reach`` ``i32[n or 1, 2]`` to ``positions`` ``i32[n, 2]``."""
+    near_row = jnp.abs(positions[:, 0] - cell[0]) <= reach[:, 0]
+    return near_row & (jnp.abs(positions[:, 1] - cell[1]) <= reach[:, 1])
 
 
 def _numbers(state: HideAndSeekState) -> jax.Array:

@@ -4,7 +4,7 @@ Letters: ``T`` steps, ``M`` rows (environments × agents), ``A`` actions, ``K`` 
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from minied.env import Environment
 from minied.errors import UserError
-from minied.spaces import Dict, Discrete, Mask, Space
+from minied.spaces import ActionSpace, Dict, Mask, MultiDiscrete, Space
 from minied.students import distributions
 from minied.students.base import Activations, Carry, Earlier, Parameters
 from minied.students.networks.affine import Affine, block_diagonal, side_by_side
@@ -24,31 +24,62 @@ from minied.students.networks.memory import Memory, initial_carry
 
 class _Network(nn.Module):
     observation_space: Space
-    num_actions: int
+    action_space: ActionSpace
     config: NetworkConfig
 
     @nn.compact
     def __call__(self, carry: Carry, observation: Any, reset: jax.Array, earlier: Earlier | None = None):
-        encoding = Encoder(self.observation_space, self.config, name="encoder")(observation)
-        carry, features, activations = Memory(self.config, name="memory")(carry, encoding, reset, earlier)
-        policies, values = self._heads(features)
-        return carry, policies, values, activations
+        critics = critics_of(self.config)
+        if not critics:
+            carry, features, activations = self._tower("", carry, observation, reset, earlier)
+            return carry, *self._heads([features]), activations
+        parts = (
+            [None] * len(carry) if earlier is None else [earlier.replace(activations=a) for a in earlier.activations]
+        )
+        towers = zip(("", *critics), carry, parts, strict=True)
+        runs = [self._tower(name, memory, observation, reset, part) for name, memory, part in towers]
+        carry, features, activations = zip(*runs, strict=True)
+        return carry, *self._heads(features), activations if jax.tree.leaves(activations) else ()
 
-    def _heads(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return logits ``f32[T, M, P, A]`` and values ``f32[T, M, K]``: all heads in two products."""
+    def _tower(
+        self, critic: str, carry: Carry, observation: Any, reset: jax.Array, earlier: Earlier | None
+    ) -> tuple[Carry, jax.Array, Activations]:
+        """Run an encoder and a memory, of the policy (no name) or of a critic: ``(carry, f32[T, M, U], activations)``."""
+        name = critic and f"{critic}_"
+        sees_all = bool(critic)
+        encoding = Encoder(self.observation_space, self.config, sees_all, name=f"{name}encoder")(observation)
+        return Memory(self.config, name=f"{name}memory")(carry, encoding, reset, earlier)
+
+    def _heads(self, features: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
+        """Return logits ``f32[T, M, P, A]`` and values ``f32[T, M, K]`` from what each tower gives, the policy's first.
+
+        All heads that read one tower are two products.
+        """
         num_policies, num_values = self.config.num_policy_heads, self.config.num_value_heads
+        factors = self.action_space.numbers if isinstance(self.action_space, MultiDiscrete) else ()
+        num_logits = sum(factors) or self.action_space.n
         policies = ("policy", *(f"policy_{p}" for p in range(1, num_policies)))
-        activation, *policy_init = self._policy_init()
-        _, *value_init = self._value_init()
-        heads = [(name, self.num_actions, *policy_init) for name in policies]
-        heads += [(f"value_{k}", 1, *value_init) for k in range(num_values)]
+        heads = [(name, num_logits, *self._policy_init()) for name in policies]
+        value_heads = [(f"value_{k}", 1, *self._value_init()) for k in range(num_values)]
+        if len(features) == 1:
+            outputs = self._outputs(features[0], heads + value_heads)
+            logits, values = jnp.split(outputs, [num_policies * num_logits], axis=-1)
+        else:
+            logits, of_critics = self._outputs(features[0], heads), features[1:]
+            groups = [value_heads] if self.config.critic == "own" else [[head] for head in value_heads]
+            read = [self._outputs(each, group) for each, group in zip(of_critics, groups, strict=True)]
+            values = jnp.concatenate(read, axis=-1)
+        logits = logits.reshape(*logits.shape[:-1], num_policies, num_logits)
+        return distributions.joint(logits, factors) if factors else logits, values
+
+    def _outputs(self, features: jax.Array, heads: list[tuple]) -> jax.Array:
+        """Return the outputs of ``heads``, ``(name, outputs, activation, two initialisers)``, side by side."""
         size, precision = self.config.head_size, self.config.precision
-        hidden = [Affine(size, kernel_init=init, name=f"{name}_hidden") for name, _, init, _ in heads]
-        final = [Affine(outputs, kernel_init=init, name=name) for name, outputs, _, init in heads]
+        activation = heads[0][2]  # of one recipe, policies and values have the same
+        hidden = [Affine(size, kernel_init=init, name=f"{name}_hidden") for name, _, _, init, _ in heads]
+        final = [Affine(outputs, kernel_init=init, name=name) for name, outputs, _, _, init in heads]
         outputs = activation(side_by_side([each(features.shape[-1]) for each in hidden])(features, precision))
-        outputs = block_diagonal([each(size) for each in final])(outputs, precision)
-        logits, values = jnp.split(outputs, [num_policies * self.num_actions], axis=-1)
-        return logits.reshape(*logits.shape[:-1], num_policies, self.num_actions), values
+        return block_diagonal([each(size) for each in final])(outputs, precision)
 
     def _policy_init(self):
         orthogonal = nn.initializers.orthogonal
@@ -63,15 +94,22 @@ class _Network(nn.Module):
         return nn.tanh, orthogonal(2**0.5), orthogonal(1.0)
 
 
+def critics_of(config: NetworkConfig) -> tuple[str, ...]:
+    """Return the names of the critics that have an encoder and a memory of their own; none if they are shared."""
+    each = tuple(f"critic_{k}" for k in range(config.num_value_heads))
+    return {"shared": (), "own": ("critic",), "each": each}[config.critic]
+
+
 @dataclasses.dataclass(frozen=True)
 class ActorCritic:
     """A policy and K values from one network. Static and hashable; parameters live outside.
 
-    Where the observation has a `Mask`, actions that it does not allow have no probability.
+    Where the observation has a `Mask`, actions that it does not allow have no probability. Critics of their own have a
+    memory each: what is carried, and the activations, are then tuples, the policy's first.
     """
 
     observation_space: Space
-    action_space: Discrete
+    action_space: ActionSpace
     config: NetworkConfig
 
     @classmethod
@@ -86,7 +124,7 @@ class ActorCritic:
 
     @property
     def _network(self) -> _Network:
-        return _Network(self.observation_space, self.action_space.n, self.config)
+        return _Network(self.observation_space, self.action_space, self.config)
 
     def init(self, key: jax.Array) -> Parameters:
         """Return fresh parameters. Consumes ``key``."""
@@ -94,15 +132,19 @@ class ActorCritic:
         sample = jax.tree.map(
             lambda leaf: jnp.asarray(leaf)[None, None], self.observation_space.sample(jax.random.key(0))
         )
-        return self._network.init(key, initial_carry(self.config, 1), sample, jnp.zeros((1, 1), bool))["params"]
+        return self._network.init(key, self._memories(1), sample, jnp.zeros((1, 1), bool))["params"]
 
     def initial_carry(self, num_rows: int) -> Carry:
         """Return the memory of ``num_rows`` rows at the start of their episodes."""
-        memory = initial_carry(self.config, num_rows)
+        memory = self._memories(num_rows)
         if self.config.num_policy_heads == 1:
             return memory
         # The acting head travels with the row, so that it stays the row's own when a minibatch shuffles rows.
         return memory, jnp.arange(num_rows, dtype=jnp.int32) % self.config.num_policy_heads
+
+    def _memories(self, num_rows: int) -> Any:
+        memory, critics = initial_carry(self.config, num_rows), critics_of(self.config)
+        return (memory, *(memory for _ in critics)) if critics else memory
 
     def apply(
         self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array

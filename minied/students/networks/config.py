@@ -7,6 +7,8 @@ from minied.errors import UserError
 from minied.students.networks.affine import Precision
 
 MemoryKind = Literal["none", "lstm", "gru", "min_gru", "s5"]
+Critic = Literal["shared", "own", "each"]
+Sharing = Literal["shared", "team"]
 Recipe = Literal["minimax", "jaxued"]
 
 
@@ -21,6 +23,14 @@ class NetworkConfig:
     spares the memory a product with every feature of a large image."""
     embedding_size: int = 5
     """Size of the linear embedding of each discrete part of the observation (the direction)."""
+    ring_filters: int = 9
+    """Filters of the circular convolution (kernel 3) over each ring of directions (lidar)."""
+    entity_size: int = 64
+    """Size of the embedding of an entity, and of what is made of them all, where the observation has entities."""
+    num_attention_blocks: int = 1
+    """Blocks of self-attention among entities; 0: their embeddings are only pooled, which is cheaper."""
+    num_attention_heads: int = 2
+    """Heads of each block; a divisor of entity_size."""
     memory: MemoryKind = "lstm"
     """Recurrent cell between encoder and heads; `none` puts a dense layer of the same size in its place. `min_gru` and `s5`
     have no chain of matrix products over time, and are other networks than the literature's."""
@@ -36,6 +46,13 @@ class NetworkConfig:
     """P, the size of the ensemble of policies, which share encoder and memory. Row i of a batch (an environment's agent) is
     played by policy i mod P, which alone learns from it, whatever ``ppo.ensemble_data`` says; scores of policy
     disagreement need at least 2."""
+    critic: Critic = "shared"
+    """What the value heads read: `shared`, the policy's encoder and memory; `own`, an encoder and a memory of their own,
+    which see all entities that are present and the privileged parts of the observation; `each`, such ones for every value
+    head, the published form of value disagreement."""
+    parameters: Sharing = "shared"
+    """Whether all agents have one set of parameters, or every `team` of the world a whole one of its own. The learner's
+    `max_grad_norm` and normalised advantages are of all teams together."""
     precision: Precision = "float32"
     """Of matrix products: `float32`; `tf32`, inputs rounded to 10 bits where the processor has it; `bfloat16`, inputs
     rounded to 8, and so gradients of the weights outside of the LSTM. Sums, parameters and all the rest are float32."""
@@ -44,19 +61,25 @@ class NetworkConfig:
     orthogonal)."""
 
     def __post_init__(self) -> None:
-        sizes = ("conv_filters", "embedding_size", "memory_size", "num_memory_layers", "head_size")
-        for name in (*sizes, "num_value_heads", "num_policy_heads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; allowed: at least 1")
-        if self.image_projection < 0:
-            raise UserError(f"image_projection is {self.image_projection}; allowed: at least 0")
+        sizes = ("conv_filters", "embedding_size", "ring_filters", "entity_size", "memory_size", "head_size")
+        numbers = ("num_attention_heads", "num_memory_layers", "num_value_heads", "num_policy_heads")
+        least = dict.fromkeys((*sizes, *numbers), 1) | {"image_projection": 0, "num_attention_blocks": 0}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise UserError(f"{name} is {getattr(self, name)}; allowed: at least {value}")
+        if self.entity_size % self.num_attention_heads:
+            raise UserError(
+                f"num_attention_heads is {self.num_attention_heads}; allowed: a divisor of entity_size = {self.entity_size}"
+            )
         if self.num_memory_layers > 1 and self.memory != "s5":
             raise UserError(f"num_memory_layers is {self.num_memory_layers}; allowed with {self.memory}: 1")
         if self.memory == "s5" and self.memory_size % 2:
             raise UserError(f"memory_size is {self.memory_size}; allowed with s5: even numbers")
         if self.memory == "gru" and self.precision == "bfloat16":
             raise UserError("precision is 'bfloat16'; allowed with gru: float32, tf32")
-        kinds = {"memory": MemoryKind, "precision": Precision, "recipe": Recipe}
+        kinds = {
+            "memory": MemoryKind, "critic": Critic, "parameters": Sharing, "precision": Precision, "recipe": Recipe,
+        }  # fmt: skip
         for name, choices in ((name, get_args(kind)) for name, kind in kinds.items()):
             if getattr(self, name) not in choices:
                 raise UserError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")

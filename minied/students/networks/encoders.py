@@ -1,4 +1,7 @@
-"""From an observation, whatever its space, to one vector: images by convolution, choices by embedding, boxes as they are."""
+"""From an observation, whatever its space, to one vector.
+
+Images and rings by convolution, choices by embedding, entities by attention, vectors as they are.
+"""
 
 import flax.linen as nn
 import jax
@@ -6,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from minied.errors import UserError
-from minied.spaces import Box, Coded, Dict, Discrete, Mask, Space
+from minied.spaces import Box, Coded, Dict, Discrete, Entities, Mask, Ring, Space
 from minied.students.networks.affine import Affine, Precision, on_last_axis, product
 from minied.students.networks.config import NetworkConfig
+from minied.students.networks.entities import EntityEncoder
 
 LARGEST_PRODUCT = 49
 """Cells of the largest image whose convolution is one matrix product: 7×7, the largest view of the literature. Nine cells
@@ -18,36 +22,56 @@ count for an output and all are multiplied, so that the waste grows with the ima
 class Encoder(nn.Module):
     """Encode an observation ``[..., *space]`` as ``f32[..., E]``; parts of a `Dict` are concatenated in its order.
 
-    A `Mask` is no input.
+    A `Mask` is no input. With ``sees_all`` privileged parts are, and entities are read where present, else where visible.
+    Where there are entities, an `EntityEncoder` reads them and all other parts but images, which come after it.
     """
 
     space: Space
     config: NetworkConfig
+    sees_all: bool = False
 
     @nn.compact
     def __call__(self, observation) -> jax.Array:
         """Return the encoding of a batch of observations with any leading axes."""
-        if isinstance(self.space, Dict):
-            inputs = [(name, space) for name, space in self.space.parts if not isinstance(space, Mask)]
-            parts = [self._part(name, space, observation[name]) for name, space in inputs]
-            return jnp.concatenate(parts, axis=-1)
-        return self._part("observation", self.space, observation)
+        if not isinstance(self.space, Dict):
+            return self._part("observation", self.space, observation)
+        hidden = () if self.sees_all else self.space.privileged
+        parts = [each for each in self.space.parts if not isinstance(each[1], Mask) and each[0] not in hidden]
+        entities = [name for name, space in parts if isinstance(space, Entities)]
+        last = [name for name, space in parts if entities and _is_image(space)]
+        encoded = {name: self._part(name, space, observation[name]) for name, space in parts if name not in entities}
+        own = [encoded[name] for name in encoded if name not in last]
+        if entities:
+            own = [self._entities(own, {name: observation[name] for name in entities})]
+        return jnp.concatenate(own + [encoded[name] for name in last], axis=-1)
+
+    def _entities(self, own: list[jax.Array], observation: dict[str, dict[str, jax.Array]]) -> jax.Array:
+        if not own:
+            raise UserError(
+                f"the observation has entities {next(iter(observation))!r} alone; allowed: a vector, choice or ring beside"
+                " them, of the agent itself"
+            )
+        seen = "present" if self.sees_all else "visible"
+        entities = {name: (value["features"], value[seen]) for name, value in observation.items()}
+        return EntityEncoder(self.config, name="entities")(jnp.concatenate(own, axis=-1), entities)
 
     def _part(self, name: str, space: Space, value: jax.Array) -> jax.Array:
-        if isinstance(space, Coded) and len(space.shape) == 2:
-            return self._image(name, space.decode(value))
+        if _is_image(space):
+            return self._image(name, space.decode(value) if isinstance(space, Coded) else value)
         if isinstance(space, Coded) and len(space.shape) < 2:
             return space.decode(value).reshape(*value.shape[: value.ndim - len(space.shape)], -1)
         if isinstance(space, Discrete):
             # A linear map of the one-hot choice without a bias: as minimax's, one row of parameters a choice.
             embed = Affine(self.config.embedding_size, use_bias=False, kernel_init=_orthogonal(), name=f"{name}_embed")
             return embed(space.n)(jax.nn.one_hot(value, space.n), self.config.precision)
-        if isinstance(space, Box) and len(space.shape) == 3:
-            return self._image(name, value)
+        if isinstance(space, Ring):
+            convolution = CircularConvolution(self.config.ring_filters, self.config.precision, name=f"{name}_conv")
+            return nn.relu(convolution(value)).reshape(*value.shape[:-2], -1)
         if isinstance(space, Box) and len(space.shape) < 2:
             return value.reshape(*value.shape[: value.ndim - len(space.shape)], -1)
         raise UserError(
-            f"the observation part {name!r} is {space}; allowed: Discrete, images, vectors, and Dict of these"
+            f"the observation part {name!r} is {space}; allowed: Discrete, images, vectors, rings, and Dict of these and"
+            " of entities"
         )
 
     def _image(self, name: str, image: jax.Array) -> jax.Array:
@@ -92,6 +116,26 @@ class Convolution(nn.Module):
             matrix = _matrix_of(kernel, height, width)
             return add_bias(product(image.reshape(*leading, -1), matrix, self.precision))
         return add_bias(product(_patches(image), kernel.reshape(9 * channels, -1), self.precision))
+
+
+class CircularConvolution(nn.Module):
+    """A convolution of kernel 3 around a ring, the last place beside the first: one product of each place and its two."""
+
+    num_filters: int
+    precision: Precision = "float32"
+
+    @nn.compact
+    def __call__(self, ring: jax.Array) -> jax.Array:
+        """Return ``f32[..., R, F]`` of ``f32[..., R, C]``; row k of the kernel reads place ``r + k − 1``."""
+        kernel = self.param("kernel", _orthogonal(), (3, ring.shape[-1], self.num_filters))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.num_filters,))
+        read = jnp.concatenate([jnp.roll(ring, 1, axis=-2), ring, jnp.roll(ring, -1, axis=-2)], axis=-1)
+        features = product(read, kernel.reshape(-1, self.num_filters), self.precision)
+        return features + on_last_axis(bias, features)
+
+
+def _is_image(space: Space) -> bool:
+    return isinstance(space, (Box, Coded)) and len(space.shape) == (2 if isinstance(space, Coded) else 3)
 
 
 def _patches(image: jax.Array) -> jax.Array:
