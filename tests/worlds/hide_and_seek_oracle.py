@@ -275,10 +275,11 @@ class Game:
         self.steps_hidden += not self.found
         for j in self.seekers:
             self.events["seeker elevated"] += self.elevated[j]
-            spies = self.elevated[j] and any(self.sees_agents[j][i] for i in self.hiders)
+            sees_hider = any(self.sees_agents[j][i] for i in self.hiders)
             stands_in = not self.elevated[j] and self.positions[j] in self.fort
-            self.is_breached |= self.is_enclosed and (spies or stands_in)
-            self.is_over_ramp |= self.is_enclosed and (spies or (stands_in and was_elevated[j]))
+            from_above = (sees_hider and self.elevated[j]) or (stands_in and was_elevated[j])
+            self.is_breached |= self.is_enclosed and (sees_hider or stands_in)
+            self.is_over_ramp |= self.is_enclosed and from_above
 
     def statistics(self) -> dict[str, float]:
         """What is said of the episode at its last step."""

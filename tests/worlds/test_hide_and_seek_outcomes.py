@@ -294,10 +294,16 @@ def test_seekers_that_drag_the_door_away():
     around = [{S1: go(direction)} for direction in (SOUTH, WEST, WEST, NORTH, WEST, WEST)]
     story = play(arena, [*prepare, {S1: drag(EAST)}, {S1: drag(EAST)}, *around])
     assert story.cells(S1, 13)[5:] == [(1, 4), (1, 5), (2, 5), (2, 4), (2, 3), (1, 3), (1, 2), (1, 1)]
-    expected = {"enclosed": 1, "breach": 1, "via_ramp": 0, "boxes_locked": 0, "boxes_free_preparation": 1}
+    expected = {"enclosed": 1, "breach": 1, "via_ramp": 0, "boxes_locked": 0, "boxes_free_preparation": 1, "hidden": 1}
     # The ramp's neighbours (0, 0), (1, 1) are in the room, (0, 2) is a wall: seekers cannot come by it.
     expected |= {"box_move_preparation": 1, "box_move": 3, "ramp_denied": 1, "ramps_locked": 0, "elevated_steps": 0}
     assert {name: story.statistics[name] for name in expected} == expected
+    # Nor has it to come in: 6, 7 draw the box to (0, 3), 8 goes to (1, 4), 9 to (1, 3), which looks at H1 at (1, 0).
+    away = [{S1: drag(EAST)}, {S1: drag(NORTH)}, {S1: go(SOUTH)}, {S1: go(WEST)}]
+    looks_in = play(arena, [*prepare[:2], {}, {}, {}, *away])
+    assert looks_in.cells(S1, 9)[5:] == [(1, 4), (0, 4), (1, 4), (1, 3)]
+    expected = {"enclosed": 1, "breach": 1, "via_ramp": 0, "hidden": 3 / 15}
+    assert {name: looks_in.statistics[name] for name in expected} == pytest.approx(expected)
     # Shut in and left alone, nobody breaks in.
     alone = play(arena, prepare).statistics
     assert (alone["enclosed"], alone["breach"], alone["hidden"]) == (1, 0, 1)
