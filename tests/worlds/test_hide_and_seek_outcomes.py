@@ -329,6 +329,15 @@ def test_open_rooms_elevated_hiders_and_locked_ramps():
     assert (down_in_time["enclosed"], down_in_time["ramp_denied"]) == (1, 1)
 
 
+def test_a_long_way_is_a_way():
+    # Walls in rows 1, 3, 5 with gaps at their ends by turns: S1 at (6, 0) is 4 · 6 + 3 · 2 = 30 moves from H1 at (0, 0).
+    walls = {1: 6, 3: 0, 5: 6}
+    winding = [(row, col) for row, gap in walls.items() for col in range(7) if col != gap]
+    arena = level([(0, 0, EAST)], [(6, 0, SOUTH)], tall=winding, has_preparation=True)
+    assert play(arena, []).statistics["enclosed"] == 0
+    assert play(dataclasses.replace(arena, low=frozenset({(5, 6)})), []).statistics["enclosed"] == 1
+
+
 def test_statistics_without_preparation_are_of_the_start():
     # The seeker surfs: up in steps 1 and 2, with the box in 3 to 7, against the border in 8; then it stays above.
     arena = level([(0, 0, EAST)], [(3, 0, EAST)], boxes=[(3, 2, SINGLE)], ramps=[(3, 1, EAST)])
