@@ -104,7 +104,7 @@ class Game:
     # -- a step -------------------------------------------------------------------------------------------------------
 
     def step(self, order: list[int], actions: list[tuple[int, int, int]]) -> list[float]:
-        """Play one step of turns in this order with actions (move, grab, lock) by agent; return the rewards."""
+        """Play turns in this order with actions (move, grab, lock) by agent; return the rewards."""
         was_elevated, waits = list(self.elevated), self.time < self.preparation
         for i in order:
             if i in self.agents:
@@ -292,8 +292,10 @@ class Game:
             "hidden": self.steps_hidden / (self.options.max_steps - self.preparation),
         }  # fmt: skip
 
-    def is_solved(self, returns: list[float]) -> bool:
-        return sum(returns[i] for i in self.hiders) / len(self.hiders) > 0
+
+def have_hiders_won(arena: Arena, returns: list[float]) -> bool:
+    earned = [value for value, placed in zip(returns, arena.hiders, strict=False) if placed]
+    return sum(earned) / len(earned) > 0
 
 
 def shifted(cell: Cell, direction: int) -> Cell:

@@ -208,6 +208,16 @@ def test_a_long_box_fits_through_a_door_only_lengthwise():
     assert play(across, [{H1: drag(EAST)}] * 4).places(B1, 4) == [(3, 2), (3, 3), (3, 3), (3, 3)]
 
 
+def test_long_boxes_end_to_end_do_not_pass():
+    # B1 covers cols 1 to 3 of row 3, B2 cols 4 to 6; B1 goes north and back, not east.
+    arena = level([(3, 0, EAST)], boxes=[(3, 2, WIDE), (3, 5, WIDE)])
+    assert play(arena, [{H1: drag(EAST)}, {H1: drag(NORTH)}, {H1: drag(EAST)}]).places(B1, 3) == [
+        (3, 2),
+        (2, 2),
+        (2, 3),
+    ]
+
+
 def test_a_long_box_is_held_by_any_of_its_cells():
     # From (2, 2) the north end of the box that stands around (3, 3) is ahead.
     arena = level([(2, 2, EAST)], boxes=[(3, 3, TALL)])
