@@ -4,6 +4,8 @@ A level in which nobody of the other team can ever be met asks nothing of anybod
 (hiders first).
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +24,7 @@ def reachable(level: HideAndSeekLevel, width: int, num_hiders: int) -> jax.Array
     return jnp.all(_can_meet(level, width, num_hiders) | ~level.agent_present)
 
 
+@functools.partial(jax.jit, static_argnames=("width", "num_hiders"))  # a check, too, may ask once and again
 def _can_meet(level: HideAndSeekLevel, width: int, num_hiders: int) -> jax.Array:
     """Return which agents can meet one of the other team, ``bool[N]``; of absent ones it says nothing."""
     height = level.tall.shape[0]
