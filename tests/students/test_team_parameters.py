@@ -105,9 +105,9 @@ def test_recording_is_applying_and_so_is_repeating_what_was_recorded(critic, mem
 def test_every_team_plays_all_heads_of_an_ensemble():
     who = student((0, 1, 0), num_policy_heads=2)
     _, heads = who.initial_carry(4 * 3)
-    # Team 0 has rows 0, 2, 3, 5, 6, 8, 9, 11, counted by themselves; team 1 rows 1, 4, 7, 10. (By their numbers alone,
-    # `row mod 2`, they would be other heads.)
-    np.testing.assert_array_equal(heads, [0, 0, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1])
+    # All agents of environment b (rows 3b to 3b + 2) are played by head b mod 2, so that each head plays both teams. (By
+    # the numbers of rows alone, `row mod 2`, or of a team's rows, some head would never play some agent.)
+    np.testing.assert_array_equal(heads, [0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1])
     given = sequence(who)
     carry = who.initial_carry(M)
     _, acting, _ = apply(who, given[0], carry, *given[2:])
