@@ -60,15 +60,15 @@ def _gaps(tall: jax.Array, direction: int, length: int, dimensions: Dimensions) 
     def look(board: jax.Array, way: int, steps: int, outside: bool) -> jax.Array:
         return _look(board, way, steps, outside, dimensions)
 
-    gaps = look(~free, _back(direction), 1, True) & look(~free, direction, length, True)
+    between = look(~free, _back(direction), 1, True) & look(~free, direction, length, True)
     left, right = (look(free, (direction + turn) % 4, 1, False) for turn in (3, 1))
     for step in range(length):
-        gaps = gaps & look(free, direction, step, False)
+        between = between & look(free, direction, step, False)
     if length == 2:  # a wall may end at one of its cells
         left, right = left | look(left, direction, 1, False), right | look(right, direction, 1, False)
-    gaps = gaps & left & right
-    is_corridor = look(gaps, (direction + 1) % 4, 1, False) | look(gaps, (direction + 3) % 4, 1, False)
-    return gaps & ~is_corridor, look(inner, _back(direction), 1, False), look(inner, direction, length, False)
+    is_corridor = look(between, (direction + 1) % 4, 1, False) | look(between, (direction + 3) % 4, 1, False)
+    gaps = between & left & right & ~is_corridor
+    return gaps, look(inner, _back(direction), 1, False), look(inner, direction, length, False)
 
 
 def _look(board: jax.Array, direction: int, steps: int, outside: bool, dimensions: Dimensions) -> jax.Array:
