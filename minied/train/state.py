@@ -92,6 +92,8 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
         )
         if setting.self_play is None:
             return member
+        # Behind a barrier, or else the compiler may draw the weights twice, for either place, with another rounding.
+        member = member.with_population(jax.lax.optimization_barrier(member.population))
         return member.replace(pool=setting.self_play.first_pool(member.population.parameters))
 
     # One member after the other, not vmapped: a batched orthogonal initialisation (QR) can hang XLA on few CPU cores, and
