@@ -20,6 +20,7 @@ from minied.run.console import Progress, Reporter, duration, make_reporter, prin
 from minied.run.evaluation import evaluate, suite_of
 from minied.run.folder import RunFolder, create, refuse_existing
 from minied.run.metrics import JsonlSink, Sinks, WandbMode, WandbSink, counters_row, member_mean, metrics_row
+from minied.run.milestones import reached_lines
 from minied.run.stopping import StopFlag
 from minied.train.config import FREE_WHEN_RESUMING, TrainConfig
 from minied.train.setting import spread_for
@@ -119,7 +120,7 @@ def _run(program: Any, folder: RunFolder, saved: TrainConfig, options: SessionOp
             sinks.append(WandbSink(folder, saved, options.wandb))
         session = _Session(program, folder, checkpoints, stack.enter_context(Sinks(*sinks)), reporter, stop, options)
         finished = session.run(state)
-    _conclude(folder, options, session.updates, finished=finished)
+    _conclude(folder, saved, options, session.updates, finished=finished)
     return 0 if finished else stop.exit_code
 
 
@@ -280,7 +281,7 @@ class _Session:
         self._drawing_seconds += time.monotonic() - start
 
 
-def _conclude(folder: RunFolder, options: SessionOptions, updates: int, *, finished: bool) -> None:
+def _conclude(folder: RunFolder, config: TrainConfig, options: SessionOptions, updates: int, *, finished: bool) -> None:
     """Print what came of it, where it lies, and what to do next."""
     if not finished:
         print(f"stopped after {updates} updates; go on with: minied resume {folder.path}", flush=True)
@@ -290,4 +291,6 @@ def _conclude(folder: RunFolder, options: SessionOptions, updates: int, *, finis
         shown = [("before", rows[0])] if len(rows) > 1 and rows[0]["iterations"] == 0 else []
         print_table(results_table([*shown, (f"after {rows[-1]['student_updates']} updates", rows[-1])]))
         print(f"evaluate elsewhere with: minied eval {folder.path} --suite NAME   (minied list suites)")
+    for line in [] if options.quiet else reached_lines(config.env.milestones, folder):
+        print(line)
     print(f"finished {updates} updates: {folder.path}", flush=True)

@@ -43,7 +43,7 @@ def moved_door(tall: jax.Array, move: jax.Array, first: jax.Array, dimensions: D
         first: the door's first cell, a board.
         dimensions: of the world.
     """
-    opened = jnp.stack([_look(first, _opposite(direction), length, False, dimensions) for direction, length in MOVES])
+    opened = jnp.stack([_look(first, _back(direction), length, False, dimensions) for direction, length in MOVES])
     return (tall | first) & ~opened[move]
 
 
@@ -60,7 +60,7 @@ def _gaps(tall: jax.Array, direction: int, length: int, dimensions: Dimensions) 
     def look(board: jax.Array, way: int, steps: int, outside: bool) -> jax.Array:
         return _look(board, way, steps, outside, dimensions)
 
-    between = look(~free, _opposite(direction), 1, True) & look(~free, direction, length, True)
+    between = look(~free, _back(direction), 1, True) & look(~free, direction, length, True)
     left, right = (look(free, (direction + turn) % 4, 1, False) for turn in (3, 1))
     for step in range(length):
         between = between & look(free, direction, step, False)
@@ -68,7 +68,7 @@ def _gaps(tall: jax.Array, direction: int, length: int, dimensions: Dimensions) 
         left, right = left | look(left, direction, 1, False), right | look(right, direction, 1, False)
     is_corridor = look(between, (direction + 1) % 4, 1, False) | look(between, (direction + 3) % 4, 1, False)
     gaps = between & left & right & ~is_corridor
-    return gaps, look(inner, _opposite(direction), 1, False), look(inner, direction, length, False)
+    return gaps, look(inner, _back(direction), 1, False), look(inner, direction, length, False)
 
 
 def _look(board: jax.Array, direction: int, steps: int, outside: bool, dimensions: Dimensions) -> jax.Array:
@@ -86,5 +86,5 @@ def _look(board: jax.Array, direction: int, steps: int, outside: bool, dimension
     return board
 
 
-def _opposite(direction: int) -> int:
+def _back(direction: int) -> int:
     return (direction + 2) % 4
