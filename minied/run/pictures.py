@@ -168,15 +168,20 @@ def draw_gallery(levels: Sequence[tuple[LevelSpace, Any, str]], path: Path, colu
     """Draw levels side by side, each ``(its level space, level, name)``, with their features in small print."""
     columns = max(1, min(columns, len(levels)))
     rows = -(-len(levels) // columns)
-    figure = empty_figure(1.9 * columns, 2.7 * rows)
+    describers: dict[LevelSpace, Callable] = {}
+    shown: list[tuple[np.ndarray, list[str]]] = []
+    for space, level, name in levels:
+        describe = describers.setdefault(space, jax.jit(space.describe))
+        shown.append((space.draw(level), [name] * bool(name) + _features(describe(level))))
+    # Of a square picture and eight lines, or what the tallest one takes.
+    heights = (1.9 * picture.shape[0] / picture.shape[1] + 0.1 * len(lines) for picture, lines in shown)
+    figure = empty_figure(1.9 * columns, max(2.7, *heights) * rows)
     axes = np.asarray(figure.subplots(rows, columns, squeeze=False)).reshape(-1)
     for axis in axes:
         axis.set_axis_off()
-    describers: dict[LevelSpace, Callable] = {}
-    for axis, (space, level, name) in zip(axes, levels, strict=False):
-        describe = describers.setdefault(space, jax.jit(space.describe))
-        axis.imshow(space.draw(level), interpolation="nearest")
-        axis.set_title("\n".join([name] * bool(name) + _features(describe(level))), fontsize=5, pad=2)
+    for axis, (picture, lines) in zip(axes, shown, strict=False):
+        axis.imshow(picture, interpolation="nearest")
+        axis.set_title("\n".join(lines), fontsize=5, pad=2)
     figure.tight_layout()
     figure.savefig(path, dpi=120, bbox_inches="tight")
 

@@ -36,7 +36,7 @@ PAPER: Colour = (250, 250, 248)
 GREY: Colour = (172, 176, 182)
 PREPARATION: Colour = (238, 200, 96)
 
-BORDER, STRIP = 0.4, 1.5  # in cells
+BORDER, STRIP = 0.5, 1.5  # in cells
 TILE = 32  # pixels of a cell's side, less in large arenas
 SHADOW = 0.07  # of what has height 1, in cells
 
@@ -152,11 +152,11 @@ def _draw_agent(canvas: Canvas, level: HideAndSeekLevel, state: Any, agent: int,
     colour = ASLEEP if team == SEEKERS and not counts else TEAM_COLOURS[team]
     elevated = bool(state.elevated[agent])
     if elevated:
-        canvas.disc((row + 0.5 + SHADOW, col + 0.5 + SHADOW), 0.46, _mix(BOX, INK, 0.4))
-        canvas.disc((row + 0.5, col + 0.5), 0.46, PAPER, INK, 0.04)
+        canvas.disc((row + 0.5 + SHADOW, col + 0.5 + SHADOW), 0.42, _mix(BOX, INK, 0.4))
+        canvas.disc((row + 0.5, col + 0.5), 0.42, PAPER, INK, 0.04)
     if state.holding[agent] >= 0:
         _draw_grip(canvas, level, state, agent, colour)
-    size = 0.85 if elevated else 1.0
+    size = 0.8 if elevated else 1.0
     corners = [(size * along, size * aside) for along, aside in ((-0.32, -0.32), (0.4, 0.0), (-0.32, 0.32))]
     canvas.polygon(_turned(row, col, int(state.directions[agent]), corners), colour, INK, 0.04)
 
