@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from minied.config import load_config, presets
-from minied.scores.base import needs_of
+from minied.scores.base import score_levels
+from minied.scores.learnability import learnability
 from minied.teachers.designing import Designing
 from minied.teachers.scoring import ScoringTeacher
 from minied.train.program import Program
@@ -47,7 +48,14 @@ def test_there_is_a_preset_for_every_pair_of_a_teacher_and_a_score():
     assert set(PRESETS) == names | {"hide_and_seek/arenas"}
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+QUICK = ("arenas", "arenas_learnability", "arenas_value_disagreement", "arenas_plr_policy_disagreement")
+EACH = [
+    pytest.param(name, marks=() if name.partition("/")[2] in QUICK else pytest.mark.slow, id=name.partition("/")[2])
+    for name in PRESETS
+]
+
+
+@pytest.mark.parametrize("preset", EACH)
 def test_a_teacher_chooses_arenas_by_its_score(preset):
     config = small(preset)
     score = next((each for name, each in SCORES.items() if preset.endswith(name)), None)
@@ -89,7 +97,6 @@ def test_the_uncertainty_of_the_winner_is_p_of_one_minus_p():
     # The hider's return of an episode is positive iff it was hidden in more of the counted steps than it was seen in.
     hider = np.asarray(played.rollout.returns)[[7, 15], :, 0]  # [episodes, B]
     rate = (hider > 0).mean(axis=0)
-    from minied.scores.learnability import learnability
-
-    assert needs_of(learnability) == {"episodes"}
-    np.testing.assert_allclose(jax.vmap(learnability)(played.outcome.signals), rate * (1 - rate), atol=1e-6)
+    scores, valid, _ = score_levels(learnability, played.outcome.signals)
+    assert np.all(valid)
+    np.testing.assert_allclose(scores, rate * (1 - rate), atol=1e-6)
