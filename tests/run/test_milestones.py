@@ -78,7 +78,7 @@ def members(*steps):
         # four at risk at 10: ¾ left; one censored; two at risk at 30: ¾ · ½ = ⅜
         ((10, -20, 30, -40), 30),
         ((10, 20, -30, -30), 20),  # ¾, then ¾ · ⅔ = ½: enough
-        ((1, 2, 3, -9, -9, -9), 3),  # 5/6 · 4/5 · ¾ = ½
+        ((*range(1, 13), *[-99] * 12), 12),  # 23/24 · 22/23 · ... · 12/13 = ½, which comes to a rounding more
         ((10, -20, -20), None),  # ⅔ left for ever
         # who is censored at 20 was still at risk there: ⅔, not ½
         ((20, -20, -30), None),

@@ -284,6 +284,22 @@ def test_seekers_that_come_over_the_ramp():
     )  # fmt: skip
 
 
+def test_who_comes_over_the_ramp_counts_though_it_sees_nobody():
+    # # # # # # # .   From the ramp at (3, 1), from the low wall at (2, 1) and from (1, 1), always looking north, S1 does
+    # # . . . H # .   not see H1 at (1, 4): behind the tall wall, 72 degrees off, 90 degrees off.
+    # # - # # # # .
+    # . ^ . . . . .
+    # . S . . . . .
+    walls = [(0, col) for col in range(6)] + [(1, 0), (1, 5)] + [(2, col) for col in (0, 2, 3, 4, 5)]
+    arena = level(
+        [(1, 4, EAST)], [(4, 1, NORTH)], ramps=[(3, 1, NORTH)], tall=walls, low=[(2, 1)], has_preparation=True
+    )
+    story = play(arena, [{}] * PREPARATION + [{S1: go(NORTH)}] * 3)
+    assert story.cells(S1, 8)[5:] == [(3, 1), (2, 1), (1, 1)]
+    expected = {"enclosed": 1, "breach": 1, "via_ramp": 1, "hidden": 1, "elevated_steps": 2}
+    assert {name: story.statistics[name] for name in expected} == expected
+
+
 def test_seekers_that_drag_the_door_away():
     # As before, but the walls are tall, the ramp is in the room, and the box is pushed but not locked. S1 waits behind it.
     # . > # . . . .   Steps 6, 7: drags it east, from (1, 2) to (1, 4), itself at (1, 5); 8 to 11: around it to (1, 3);

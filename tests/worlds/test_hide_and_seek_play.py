@@ -32,7 +32,7 @@ WORLDS = {
         9, 12, (3, 3, 3, 2), Options(40, preparation=0.3, reward="joint_mean", field_of_view=360.0, margin=1)
     ),
     "nobody and nothing may leave": World(
-        8, 6, (2, 1, 1, 1), Options(30, preparation=0.0, margin=1, leaving_penalty=3.0, penalize_objects=True)
+        8, 7, (2, 1, 1, 1), Options(30, preparation=0.0, margin=1, leaving_penalty=3.0, penalize_objects=True)
     ),
 }
 EPISODES = 160  # 160 · (2·20 + 4·40 + 4·40 + 6·40 + 3·30) = 110,400 agent-steps
@@ -89,7 +89,7 @@ def test_random_play_meets_every_case():
     ends = [recounted(name)[0].statistics for name in WORLDS]
     for name in ("enclosed", "breach", "via_ramp", "surf_steps", "elevated_steps", "ramp_denied", "hidden"):
         values = np.concatenate([end[name] for end in ends])
-        assert np.nansum(values > 0) > 4, name
+        assert np.nansum(values > 0) > 2, name
         assert np.sum(values == 0) > 10, name
 
 
