@@ -200,6 +200,10 @@ def test_hiders_in_the_room_and_one_door_only():
     assert_likely(np.bincount((~tall[:, 4, 4:6]).sum(axis=1) * 2 + (~tall[:, 5:8, 3]).sum(axis=1)), [0, 1, 1])
     # Three cells beside each other do not fit in two columns: all elongated boxes stand.
     assert set(np.unique(levels.box_shapes)) == {0, 2}
+    # Beside a single hider one of the two columns is free, so that one of them stands there, however its coin fell.
+    alone = levels.agent_present[:, :2].sum(axis=1) == 1
+    assert alone.sum() > 1000
+    assert (levels.box_shapes[alone] == 2).any(axis=1).all()
     # 2 to 9 boxes and up to 2 hiders in 6 cells: some find no place, in no draw the agents.
     assert levels.box_present.sum(axis=1).max() <= 5
     assert levels.agent_present.any(axis=0).all()

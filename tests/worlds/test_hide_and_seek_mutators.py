@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from minied_envs.hide_and_seek import HideAndSeek
+from minied_envs.grid import bitboard
+from minied_envs.hide_and_seek import HideAndSeek, doors
 from minied_envs.hide_and_seek.generators import HideAndSeekLevels
 
 NUM_CHILDREN = 20_000
@@ -322,6 +323,28 @@ def test_doors_of_the_cases():
     # The door of two at (4, 4) and (4, 5), next to the ring, goes west: (4, 5) closes and (4, 3) opens.
     low = CASES["low walls"]
     assert door_moves(low.world, state_of(low.world.level_space.from_text(low.drawing), 7)[0]) == [((4, 5), (4, 3))]
+
+
+@pytest.mark.parametrize("margin", [0, 1])
+def test_doors_that_can_be_moved_on_random_walls(margin):
+    height, width = 6 + 2 * margin, 7 + 2 * margin
+    world = HideAndSeek(height=height, width=width, margin=margin, levels=HideAndSeekLevels("open"))
+    dimensions = world.level_space.dimensions
+    cells = np.random.default_rng(0).random((300, height, width)) < 0.45
+    boards = jax.vmap(bitboard.pack)(jnp.asarray(cells))
+    found = jax.jit(jax.vmap(lambda board: doors.movable_doors(board, dimensions)))(boards)
+    total = 0
+    for tall, moves in zip(cells, np.asarray(found), strict=True):
+        expected = door_moves(world, frozenset(map(tuple, np.argwhere(tall).tolist())))
+        closing = samples.cells_of_board(moves, width)
+        listed = []
+        for (direction, length), cell_board in zip(doors.MOVES, closing, strict=True):
+            for row, col in np.argwhere(cell_board).tolist():
+                down, right = STEPS[direction]
+                listed.append(((row, col), (row + length * down, col + length * right)))
+        assert sorted(listed) == sorted(expected)
+        total += len(expected)
+    assert total > 300
 
 
 def world_of_rooms(**options):
