@@ -83,6 +83,14 @@ class OtherLine(Line):
 
 
 @dataclasses.dataclass(frozen=True)
+class Sides(Line):
+    """The line with two agents against each other."""
+
+    num_agents = 2
+    teams = (0, 1)
+
+
+@dataclasses.dataclass(frozen=True)
 class LineSpace(LevelSpace):
     world: Line
 
