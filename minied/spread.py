@@ -105,9 +105,10 @@ class Spread:
             if not isinstance(leaf, jax.Array):  # a setting of all levels
                 return leaf
             shape = leaf.shape
-            leaf = leaf.reshape(*shape[:axis], groups, -1, *shape[axis + 1 :])
+            # Sizes are told, not left to be found: a world without ramps has leaves with nothing in them.
+            leaf = leaf.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
             leaf = jax.lax.all_gather(leaf, "environments", axis=axis + 1, tiled=True)
-            return leaf.reshape(*shape[:axis], -1, *shape[axis + 1 :])
+            return jax.lax.collapse(leaf, axis, axis + 2)
 
         return jax.tree.map(whole_of, tree)
 

@@ -20,6 +20,7 @@ from minied.run.console import Progress, Reporter, duration, make_reporter, prin
 from minied.run.evaluation import evaluate, suite_of
 from minied.run.folder import RunFolder, create, refuse_existing
 from minied.run.metrics import JsonlSink, Sinks, WandbMode, WandbSink, counters_row, member_mean, metrics_row
+from minied.run.milestones import reached_lines
 from minied.run.policies import num_teams
 from minied.run.stopping import StopFlag
 from minied.train.config import FREE_WHEN_RESUMING, TrainConfig
@@ -120,8 +121,8 @@ def _run(program: Any, folder: RunFolder, saved: TrainConfig, options: SessionOp
             sinks.append(WandbSink(folder, saved, options.wandb))
         session = _Session(program, folder, checkpoints, stack.enter_context(Sinks(*sinks)), reporter, stop, options)
         finished = session.run(state)
-        can_meet = num_teams(saved.env) == 2 and len(checkpoints.steps()) > 1
-    _conclude(folder, options, session.updates, finished=finished, can_meet=can_meet)
+        num_kept = len(checkpoints.steps())
+    _conclude(folder, saved, options, session.updates, finished=finished, num_kept=num_kept)
     return 0 if finished else stop.exit_code
 
 
@@ -283,9 +284,9 @@ class _Session:
 
 
 def _conclude(
-    folder: RunFolder, options: SessionOptions, updates: int, *, finished: bool, can_meet: bool = False
+    folder: RunFolder, config: TrainConfig, options: SessionOptions, updates: int, *, finished: bool, num_kept: int
 ) -> None:
-    """Print what came of it, where it lies, and what to do next; ``can_meet``: its checkpoints may play each other."""
+    """Print what came of it, where it lies, and what to do next. ``num_kept`` checkpoints are there."""
     if not finished:
         print(f"stopped after {updates} updates; go on with: minied resume {folder.path}", flush=True)
         return
@@ -294,6 +295,8 @@ def _conclude(
         shown = [("before", rows[0])] if len(rows) > 1 and rows[0]["iterations"] == 0 else []
         print_table(results_table([*shown, (f"after {rows[-1]['student_updates']} updates", rows[-1])]))
         print(f"evaluate elsewhere with: minied eval {folder.path} --suite NAME   (minied list suites)")
-    if can_meet and not options.quiet:
+    if num_teams(config.env) == 2 and num_kept > 1 and not options.quiet:
         print(f"play its checkpoints against each other with: minied versus {folder.path}")
+    for line in [] if options.quiet else reached_lines(config.env.milestones, folder):
+        print(line)
     print(f"finished {updates} updates: {folder.path}", flush=True)

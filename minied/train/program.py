@@ -288,4 +288,4 @@ def _proposals(
         return jax.tree.map(lambda leaf: leaf[: setting.num_levels], found)
 
     found = jax.lax.map(batch, jax.random.split(propose_key, -(-num_levels // setting.num_levels)))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_levels], found)
+    return jax.tree.map(lambda leaf: jax.lax.collapse(leaf, 0, 2)[:num_levels], found)

@@ -122,14 +122,15 @@ def _of_first_student(
 def _own_batches(proposal: Proposal, num_students: int) -> tuple[Any, jax.Array]:
     """Return the levels and highest returns of each student's own batch, ``[P, B, ...]``."""
     return jax.tree.map(
-        lambda leaf: leaf.reshape(num_students, -1, *leaf.shape[1:]), (proposal.levels, proposal.max_returns)
+        lambda leaf: leaf.reshape(num_students, leaf.shape[0] // num_students, *leaf.shape[1:]),
+        (proposal.levels, proposal.max_returns),
     )
 
 
 def _joined(outcomes: Outcome, own: bool, with_population: bool) -> Outcome:
     """Return what students ``[P]`` did as the one `Outcome` that a teacher reads."""
     if own:
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]) if leaf.ndim > 1 else leaf[0], outcomes)
+        return jax.tree.map(lambda leaf: jax.lax.collapse(leaf, 0, 2) if leaf.ndim > 1 else leaf[0], outcomes)
     first = jax.tree.map(lambda leaf: leaf[0], outcomes)
     if not with_population:
         return first

@@ -111,11 +111,13 @@ class ActorCritic:
     observation_space: Space
     action_space: ActionSpace
     config: NetworkConfig
+    num_agents: int = 1
+    """N, whose rows lie together: those of one environment are all played by one policy of an ensemble."""
 
     @classmethod
     def of(cls, env: Environment, config: NetworkConfig) -> "ActorCritic":
         """Return the student whose network fits ``env``. Raises `UserError` for a mask of another number of actions."""
-        student = cls(env.observation_space, env.action_space, config)
+        student = cls(env.observation_space, env.action_space, config, env.num_agents)
         number = env.action_space.n
         for name, space in student._spaces.items():
             if isinstance(space, Mask) and space.n != number:
@@ -140,7 +142,8 @@ class ActorCritic:
         if self.config.num_policy_heads == 1:
             return memory
         # The acting head travels with the row, so that it stays the row's own when a minibatch shuffles rows.
-        return memory, jnp.arange(num_rows, dtype=jnp.int32) % self.config.num_policy_heads
+        environments = jnp.arange(num_rows, dtype=jnp.int32) // self.num_agents
+        return memory, environments % self.config.num_policy_heads
 
     def _memories(self, num_rows: int) -> Any:
         memory, critics = initial_carry(self.config, num_rows), critics_of(self.config)

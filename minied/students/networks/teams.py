@@ -78,11 +78,14 @@ class TeamStudent:
         return {name: self.student.init(each) for each, name in zip(keys, self._agents, strict=True)}
 
     def initial_carry(self, num_rows: int) -> Carry:
-        """Return the memory of ``num_rows`` rows at the start of their episodes; each team's rows are counted from 0."""
+        """Return the memory of ``num_rows`` rows at the start of their episodes."""
         num_environments = num_rows // len(self.teams)
-        return self._joined(
-            [self.student.initial_carry(num_environments * len(agents)) for agents in self._agents.values()], axis=0
-        )
+
+        def of_team(agents: list[int]) -> Carry:
+            student = dataclasses.replace(self.student, num_agents=len(agents))
+            return student.initial_carry(num_environments * len(agents))
+
+        return self._joined([of_team(agents) for agents in self._agents.values()], axis=0)
 
     def apply(
         self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array
