@@ -108,8 +108,5 @@ def _table(report: dict[str, Any]) -> Any:
 
 def _points(rating: dict[str, Any], between: str = "\n") -> str:
     """Return a rating, its interval in a line below."""
-    told = f"{rating['value']:+.0f}"
-    if rating["interval"] is None:
-        return told
-    low, high = rating["interval"]
-    return f"{told}{between}[{low:+.0f}, {high:+.0f}]"
+    value, low, high = (round(each) for each in (rating["value"], *(rating["interval"] or (rating["value"],) * 2)))
+    return f"{value:+d}" if low == high else f"{value:+d}{between}[{low:+d}, {high:+d}]"
