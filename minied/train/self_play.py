@@ -148,7 +148,7 @@ class SelfPlay:
         drawn = jax.random.randint(jax.random.fold_in(jax.random.fold_in(key, _PLACES), number), (), 0, number + 1)
         return jnp.where(number < self.config.pool_size, number, drawn)
 
-    def opponents(self, key: jax.Array, pool: Any, student_updates: jax.Array) -> Opponents:
+    def draw(self, key: jax.Array, pool: Any, student_updates: jax.Array) -> Opponents:
         """Return past policies of one student, one for each team, drawn from what its pool ``[K, ...]`` holds.
 
         ``key`` is not consumed: what is drawn from it here is nothing that it is split into.

@@ -74,7 +74,7 @@ def _students(
         # The keys of a single student are those of the loop.
         keys = [jax.random.fold_in(key, number) if num_students > 1 else key for key in (play_key, update_key)]
         levels, max_returns = batch or (proposal.levels, proposal.max_returns)
-        opponents = None if self_play is None else self_play.opponents(keys[0], pool, schedule.student_updates)
+        opponents = None if self_play is None else self_play.draw(keys[0], pool, schedule.student_updates)
         played = play(
             setting,
             state.parameters,

@@ -84,6 +84,14 @@ class OtherLine(Line):
 
 
 @dataclasses.dataclass(frozen=True)
+class Sides(Line):
+    """The line with two agents against each other."""
+
+    num_agents = 2
+    teams = (0, 1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Fort(Line):
     """A world with statistics: walls in evaluations and training, moves in training alone (see `Program`)."""
 

@@ -132,7 +132,7 @@ def test_opponents_are_drawn_uniformly_from_what_is_kept_for_each_team_by_itself
     self_play = seated(SelfPlayConfig(past_share=0.5, pool_size=4, keep_every=2))
     pool = {"a": jnp.arange(4), "b": 10.0 * jnp.arange(4)[:, None]}
     keys = jax.random.split(jax.random.key(1), 4000)
-    found = jax.vmap(lambda key: self_play.opponents(key, pool, jnp.int32(student_updates)))(keys)
+    found = jax.vmap(lambda key: self_play.draw(key, pool, jnp.int32(student_updates)))(keys)
     np.testing.assert_array_equal(found.parameters["b"][..., 0], 10.0 * found.parameters["a"])  # one policy each
     np.testing.assert_array_equal(found.num_kept, num_kept)
     pairs = np.zeros((4, 4))
@@ -330,7 +330,7 @@ def test_metrics_are_of_the_games_they_name():
     def by_hand(number, parameters):
         key = jax.random.fold_in(play_key, number)
         pool = jax.tree.map(lambda leaf: leaf[number], member.pool)
-        opponents = setting.self_play.opponents(key, pool, state.schedule.student_updates)
+        opponents = setting.self_play.draw(key, pool, state.schedule.student_updates)
         played = play(setting, parameters, key, proposal.levels, jnp.full(B, -jnp.inf), opponents=opponents)
         return played.rollout.returns[jnp.asarray([2, 5])]  # two episodes of three steps in each game
 

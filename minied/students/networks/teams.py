@@ -43,12 +43,18 @@ def by_team(student: Student, teams: tuple[int, ...]) -> "TeamStudent":
     return student if isinstance(student, TeamStudent) else TeamStudent(student, teams)
 
 
-def parameters_by_team(student: Student, parameters: Parameters, teams: tuple[int, ...]) -> dict[str, Parameters]:
-    """Return the ``parameters`` of ``student`` as those of `by_team`: what all teams share, once for each."""
-    if isinstance(student, TeamStudent):
-        return parameters
+def two_teams(
+    student: Student, teams: tuple[int, ...], first: Parameters, second: Parameters
+) -> tuple["TeamStudent", dict[str, Parameters]]:
+    """Return the student and the parameters with which ``first`` plays the first of two teams and ``second`` the other.
+
+    Each is a whole set of parameters of ``student``; where teams have parameters of their own, their team's part is taken.
+    """
     player = by_team(student, teams)
-    return player.named(*(parameters for _ in player.names))
+    one, other = player.names
+    if isinstance(student, TeamStudent):
+        first, second = first[one], second[other]
+    return player, player.named(first, second)
 
 
 @dataclasses.dataclass(frozen=True)
