@@ -9,7 +9,7 @@ import functools
 import hashlib
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,6 +105,21 @@ class Checkpoints:
         ``template`` is a state, or its shapes (`jax.eval_shape`). Raises `UserError` if there is none, or if it belongs
         to another config.
         """
+        return self._newest(step, lambda leaves, meta: _rebuild(template, leaves, meta["key_impls"]))
+
+    def restore_part(self, part: str, step: int | None = None) -> Restored:
+        """Return the leaves below ``part`` of a state, by the rest of their paths as `jax.tree_util.keystr` writes them.
+
+        For who knows nothing of the run that saved them; arguments and errors as of `restore`.
+        """
+
+        def below(leaves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name.removeprefix(part): leaf for name, leaf in leaves.items() if name.startswith(part)}
+
+        return self._newest(step, lambda leaves, _: below(leaves))
+
+    def _newest(self, step: int | None, made_of: Callable[[dict[str, np.ndarray], dict[str, Any]], Any]) -> Restored:
+        """Return what is ``made_of`` the leaves and the page of the newest whole checkpoint, or that of ``step``."""
         steps = self.steps()
         if step is not None and step not in steps:
             raise UserError(f"--checkpoint is {step}; allowed: {', '.join(map(str, steps)) or 'none, none was saved'}")
@@ -112,7 +127,7 @@ class Checkpoints:
         for candidate in reversed(steps) if step is None else (step,):
             try:
                 leaves, meta = self._read(candidate)
-                state = _rebuild(template, leaves, meta["key_impls"])
+                state = made_of(leaves, meta)
             except DamagedError as error:
                 skipped.append(f"the checkpoint of iteration {candidate} is damaged ({error})")
                 self._damaged.add(candidate)

@@ -23,6 +23,7 @@ from minied.run.metrics import JsonlSink, Sinks, WandbMode, WandbSink, counters_
 from minied.run.milestones import reached_lines
 from minied.run.policies import num_teams
 from minied.run.stopping import StopFlag
+from minied.run.transfer import Earlier, earlier_of, told
 from minied.train.config import FREE_WHEN_RESUMING, TrainConfig
 from minied.train.setting import spread_for
 
@@ -52,13 +53,16 @@ def train(config: TrainConfig, path: Path, options: SessionOptions, preset: str 
 
     refuse_existing(path)
     program = Program(config)
+    earlier = earlier_of(config)
+    if earlier:
+        program.transfer(earlier.parameters)
     program.check()
     suite = suite_of(config, config.env.level_space)
     if suite:
         config.env.level_space.suite(suite)
     folder = create(path, config, preset)
     with folder.locked():
-        return _run(program, folder, config, options, resuming=False)
+        return _run(program, folder, config, options, resuming=False, earlier=earlier)
 
 
 def resume(folder: RunFolder, config: TrainConfig, options: SessionOptions) -> int:
@@ -106,7 +110,15 @@ def differing_fields(one: dict[str, Any], other: dict[str, Any], prefix: str = "
     return names
 
 
-def _run(program: Any, folder: RunFolder, saved: TrainConfig, options: SessionOptions, *, resuming: bool) -> int:
+def _run(
+    program: Any,
+    folder: RunFolder,
+    saved: TrainConfig,
+    options: SessionOptions,
+    *,
+    resuming: bool,
+    earlier: Earlier | None = None,
+) -> int:
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopFlag(quiet=options.quiet))
         checkpoints = stack.enter_context(Checkpoints(folder.checkpoints, saved.fingerprint))
@@ -114,8 +126,10 @@ def _run(program: Any, folder: RunFolder, saved: TrainConfig, options: SessionOp
         reporter = stack.enter_context(make_reporter(quiet=options.quiet))
         for line in warnings:
             reporter.warn(line)
+        if restored is None and resuming:
+            earlier = earlier_of(saved)
         reporter.phase("preparing the run")
-        state = program.init() if restored is None else restored
+        state = _first_state(program, earlier, reporter) if restored is None else restored
         sinks: list[Any] = [JsonlSink(folder)]
         if options.wandb != "disabled":
             sinks.append(WandbSink(folder, saved, options.wandb))
@@ -145,6 +159,16 @@ def _restore(program: Any, folder: RunFolder, checkpoints: Checkpoints) -> tuple
         ]
         warnings.append(f"this run was on {told[0]} and goes on on {told[1]}: what follows differs by rounding")
     return restored.state, warnings
+
+
+def _first_state(program: Any, earlier: Earlier | None, reporter: Reporter) -> Any:
+    """Return the state of a run that begins, with parameters of an earlier run if there is one, and tell which."""
+    if earlier is None:
+        return program.init()
+    for line in earlier.skipped:
+        reporter.warn(f"{line}; starting from iteration {earlier.step}")
+    reporter.note(told(program.config, earlier, program.transfer(earlier.parameters)))
+    return program.init(earlier.parameters)
 
 
 class _Session:
@@ -192,6 +216,8 @@ class _Session:
         if self.counters["iterations"] == 0 and not self.folder.row_counts()["evaluations"]:
             self._evaluate(state)
         chunk = 0
+        if self.config.start_from.run and not self.checkpoints.steps():
+            self._save(state)  # so that the run that it goes on from is not needed again
         saved = self.counters["iterations"] if self.checkpoints.steps() else None
         while not (finished or self.stop.is_set):
             state = self._advance(state, first=chunk == 0)

@@ -13,6 +13,7 @@ from minied.registry import load, name_of
 from minied.scores.base import validate_score
 from minied.students.networks.config import NetworkConfig
 from minied.students.ppo import PPOConfig
+from minied.students.transfer import Reset
 from minied.teachers.base import Teacher
 from minied.train.missing import missing_signals
 from minied.train.self_play import SelfPlayConfig
@@ -22,6 +23,27 @@ Cloning = Literal["none", "protagonist", "all"]
 FREE_WHEN_RESUMING = ("num_devices", "checkpoint_every", "keep_checkpoints")
 """Fields that a resumed run may change: they decide where it is computed and what is kept on disk, nothing of what is learnt
 but the order of sums."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StartFrom:
+    """Another run to go on from: fine-tuning. Its student's parameters are taken where this network has them too."""
+
+    run: str = ""
+    """Folder of the run; empty: fresh parameters. It is read when the run begins, and not needed any more when resumed."""
+    checkpoint: int = 0
+    """Iteration of the checkpoint; 0: the newest whole one."""
+    reset: Reset = "last"
+    """Layers that are drawn anew all the same: none; last, the last dense layer before the memory with its layer norm, as
+    published; heads, those of policy and values."""
+
+    def __post_init__(self) -> None:
+        if self.reset not in get_args(Reset):
+            raise UserError(f"reset is {self.reset!r}; allowed: {', '.join(get_args(Reset))}")
+        if self.checkpoint < 0:
+            raise UserError(f"checkpoint is {self.checkpoint}; allowed: at least 0")
+        if self.checkpoint and not self.run:
+            raise UserError(f"checkpoint is {self.checkpoint} without start_from.run; allowed: 0")
 
 
 _COUNTS = (
@@ -42,6 +64,8 @@ class TrainConfig:
     """The student's network."""
     ppo: PPOConfig = PPOConfig()
     """The student's learner."""
+    start_from: StartFrom = StartFrom()
+    """Another run to go on from."""
     seed: int = 0
     """Seed of the first member; member i has seed + i."""
     num_seeds: int = 1
@@ -136,6 +160,8 @@ class TrainConfig:
             raise UserError(f"cloning is {self.cloning!r}; allowed: {', '.join(get_args(Cloning))}")
         if self.cloning != "none" and self.num_students < 2:
             raise UserError(f"cloning is {self.cloning!r} and num_students is {self.num_students}; allowed: at least 2")
+        if self.start_from.run and self.num_students > 1:
+            raise UserError(f"num_students is {self.num_students}; allowed with start_from.run: 1")
         if self.ppo.ensemble_data == "own" and self.network.num_value_heads < 2:
             raise UserError(
                 f"ppo.ensemble_data is 'own' and network.num_value_heads is {self.network.num_value_heads};"

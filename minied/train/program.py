@@ -10,6 +10,7 @@ This is the library's front door; the command line is built on it:
 
 import functools
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -25,6 +26,7 @@ from minied.levels.space import Suite
 from minied.spread import ALONE, Spread, spread_of
 from minied.students.base import Parameters, Student
 from minied.students.networks.teams import require_same_teams, two_teams
+from minied.students.transfer import Transfer, match, take_over
 from minied.teachers.base import Schedule
 from minied.train.config import TrainConfig
 from minied.train.loop import advance, broken, fault, has_diverged, is_finished
@@ -62,10 +64,25 @@ class Program:
         """
         jax.eval_shape(_advance, self._setting, jax.eval_shape(self.init), jnp.int32(0))
 
-    def init(self) -> RunState:
-        """Return the state before the first iteration."""
+    def init(self, earlier: Mapping[str, np.ndarray] | None = None) -> RunState:
+        """Return the state before the first iteration.
+
+        ``earlier`` are parameters ``[Q, ...]`` by name to go on from, as ``config.start_from`` says; `minied.run.transfer`
+        reads them from a run. Without them the student is fresh whatever the config says. Raises `UserError` as `transfer`
+        does.
+        """
         seeds = self.config.seed + np.arange(self.config.num_seeds, dtype=np.uint32)
-        return self._placed(_init(self._setting, jnp.asarray(seeds), jnp.uint32(self.config.schedule_seed)))
+        state = _init(self._setting, jnp.asarray(seeds), jnp.uint32(self.config.schedule_seed))
+        if earlier is not None:
+            student = state.members.student
+            parameters = take_over(student.parameters, earlier, self.transfer(earlier))
+            state = state.replace(members=state.members.replace(student=student.replace(parameters=parameters)))
+        return self._placed(state)
+
+    def transfer(self, earlier: Mapping[str, np.ndarray]) -> Transfer:
+        """Return what becomes of each parameter if the run starts from ``earlier`` ones. Raises `UserError` as `match`."""
+        fresh = jax.eval_shape(self.student.init, jax.random.key(0))
+        return match(fresh, earlier, self.config.start_from.reset)
 
     def advance(self, state: RunState, until: int) -> tuple[RunState, dict[str, np.ndarray]]:
         """Run until there have been ``until`` iterations, or the run's updates are done.
