@@ -85,7 +85,7 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
         student_key, teacher_key, run_key = jax.random.split(jax.random.key(seed), 3)
         return Member(
             key=run_key,
-            student=init_student(student_key, setting.student, setting.ppo),
+            student=_new_student(student_key, setting),
             teacher=setting.teacher.init(teacher_key, setting.space, setting.num_levels),
             others=_others(student_key, setting),
         )
@@ -105,4 +105,10 @@ def _others(key: jax.Array, setting: Setting) -> Any:
         return ()
     # One after the other, as the members. The first student's parameters come from `key` itself, whose children these are.
     keys = jax.random.split(jax.random.fold_in(key, _OTHERS), setting.num_students - 1)
-    return jax.lax.map(lambda each: init_student(each, setting.student, setting.ppo), keys)
+    return jax.lax.map(lambda each: _new_student(each, setting), keys)
+
+
+def _new_student(key: jax.Array, setting: Setting) -> StudentState:
+    """Return a student that has learnt nothing. Consumes ``key``."""
+    student = init_student(key, setting.student, setting.ppo)
+    return student.replace(bonus=setting.bonus.init()) if setting.bonus else student
