@@ -8,7 +8,8 @@ work).
 
 Counted: environment steps. First calls, which compile, are apart. ``--against`` adds the mazes of jaxued and minimax and the
 other worlds of xminigrid and navix, timed in turn with minied's; ratios are of the same round. Those to other worlds than
-mazes compare different work.
+mazes compare different work. ``hide_and_seek_1v1`` and ``hide_and_seek_2v2`` are minied's own (steps of the world, not
+of its two or four agents).
 
     python benchmarks/world_steps.py --against jaxued minimax --rounds 10
 """
@@ -20,6 +21,7 @@ from minied.bench.scripts import main, measure_groups, script_parser
 from minied.run.console import Reporter
 
 PEERS = ("jaxued", "minimax", "navix", "xminigrid")
+OWN = {"hide_and_seek_1v1": "1v1", "hide_and_seek_2v2": "2v2"}
 
 
 def script(reporter: Reporter) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def script(reporter: Reporter) -> dict[str, Any]:
     parser.add_argument("--num-envs", type=int, nargs="+", default=[32, 1024, 8192], help="environments side by side")
     parser.add_argument("--restart", nargs="+", default=["same", "fresh"], choices=("same", "fresh"))
     parser.add_argument("--observe", default="images", choices=("images", "codes"), help="what minied's world gives")
-    parser.add_argument("--against", nargs="*", default=[], choices=PEERS, help="also time these, in turn")
+    parser.add_argument("--against", nargs="*", default=[], choices=(*PEERS, *OWN), help="also time these, in turn")
     arguments = parser.parse_args()
     groups = []
     for num_envs in arguments.num_envs:
@@ -38,7 +40,8 @@ def script(reporter: Reporter) -> dict[str, Any]:
             # Other worlds draw a new level at every restart.
             others = cases.other_worlds(num_envs) if restart == "fresh" else []
             others = [case for case in others if case.peer in arguments.against]
-            groups.append([cases.world("minied", num_envs, restart, arguments.observe), *mazes, *others])
+            own = [cases.hide_and_seek(OWN[each], num_envs, restart) for each in arguments.against if each in OWN]
+            groups.append([cases.world("minied", num_envs, restart, arguments.observe), *own, *mazes, *others])
     return measure_groups(groups, arguments, reporter)
 
 

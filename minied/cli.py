@@ -15,6 +15,11 @@ COMMANDS = {
     "resume": ("minied.commands.resume", "RUN [OPTIONS]", "go on with a run that was stopped or killed"),
     "eval": ("minied.commands.evaluate", "RUN [--suite NAME]…", "evaluate a run on held-out levels"),
     "compare": ("minied.commands.compare", "RUN… [--at ENV_STEPS]", "compare runs at equal environment steps"),
+    "versus": (
+        "minied.commands.versus",
+        "RUN… [--suite NAME]",
+        "play policies of a game of two teams against each other",
+    ),
     "list": ("minied.commands.list", "[KIND] [--env NAME]", "list envs, teachers, scores, suites, presets"),
     "bench": ("minied.commands.bench", "[--quick] [--peers [NAME…]]", "time training and worlds, and other libraries"),
     "draw": ("minied.commands.draw", "(FILE | suite:NAME | --sample N) --env NAME", "draw levels"),

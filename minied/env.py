@@ -10,6 +10,7 @@ leading axis of each observation leaf, of the action and of the reward. The rest
 
 import abc
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import jax
@@ -25,6 +26,28 @@ StateT = TypeVar("StateT")
 Observation = Any  # the pytree that `observation_space` describes
 
 
+@dataclasses.dataclass(frozen=True)
+class Milestone:
+    """A phase of behaviour that may emerge: a statistic of episodes (see `Environment.step`) beyond a threshold."""
+
+    name: str
+    statistic: str
+    """Its name in ``info["statistics"]``."""
+    threshold: float
+    """That its moving average over evaluations has to be above; see `minied.run.milestones`."""
+    below: bool = False
+    """Whether it has to be below instead."""
+    description: str = ""
+    """What it means, in a sentence."""
+
+    def __post_init__(self) -> None:
+        for field in ("name", "statistic"):
+            if not getattr(self, field):
+                raise UserError(f"{field} of a milestone is {getattr(self, field)!r}; allowed: a name")
+        if not math.isfinite(self.threshold):
+            raise UserError(f"threshold of the milestone {self.name!r} is {self.threshold}; allowed: a finite number")
+
+
 class Environment(abc.ABC, Generic[LevelT, StateT]):
     """A world: subclass as a frozen dataclass whose fields are its options, each with a default.
 
@@ -34,6 +57,9 @@ class Environment(abc.ABC, Generic[LevelT, StateT]):
 
     num_agents: int = 1
     """How many agents act at each step, ``N``. A property or class constant, never an option that may differ by level."""
+
+    milestones: tuple[Milestone, ...] = ()
+    """Phases of behaviour that may emerge, in the order in which they are told. A property or class constant."""
 
     @property
     def teams(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ Letters: ``R`` levels, ``D`` devices.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
@@ -104,9 +105,10 @@ class Spread:
             if not isinstance(leaf, jax.Array):  # a setting of all levels
                 return leaf
             shape = leaf.shape
-            leaf = leaf.reshape(*shape[:axis], groups, -1, *shape[axis + 1 :])
+            # Sizes are told, not left to be found: a world without ramps has leaves with nothing in them.
+            leaf = leaf.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
             leaf = jax.lax.all_gather(leaf, "environments", axis=axis + 1, tiled=True)
-            return leaf.reshape(*shape[:axis], -1, *shape[axis + 1 :])
+            return jax.lax.collapse(leaf, axis, axis + 2)
 
         return jax.tree.map(whole_of, tree)
 
@@ -132,11 +134,11 @@ class Spread:
 ALONE = Spread()
 
 
-def spread_of(num_devices: int, num_members: int, num_envs: int, num_minibatches: int) -> Spread:
+def spread_of(num_devices: int, num_members: int, num_envs: int, num_minibatches: int, num_cycles: int = 0) -> Spread:
     """Return how a run is spread over ``num_devices``, or for 0 over what serves it best.
 
     On CPU that is as many devices as the process has been given (`minied.commands` gives it one a core) and as divide the
-    work evenly; on other backends one.
+    work evenly; on other backends one. Of ``num_cycles`` equal parts of a batch, if there are any, each stays whole.
 
     Raises `UserError` if there are fewer devices, or if so many do not divide the work.
     """
@@ -148,33 +150,41 @@ def spread_of(num_devices: int, num_members: int, num_envs: int, num_minibatches
         )
     if not num_devices and jax.default_backend() != "cpu":
         return ALONE
-    return best_spread(available, num_devices, num_members, num_envs, num_minibatches)
+    return best_spread(available, num_devices, num_members, num_envs, num_minibatches, num_cycles)
 
 
-def best_spread(available: int, num_devices: int, num_members: int, num_envs: int, num_minibatches: int) -> Spread:
-    """Return how a run is spread over ``num_devices``, or for 0 over up to ``available`` cores.
+def best_spread(
+    available: int, num_devices: int, num_members: int, num_envs: int, num_minibatches: int, num_cycles: int = 0
+) -> Spread:
+    """Return how a run is spread over ``num_devices``, or for 0 over up to ``available`` cores; see `spread_of`.
 
     Asks no device, so that a process can still be given as many as this says. Raises `UserError` if ``num_devices`` do not
     divide the work.
     """
     if num_devices:
-        spread = _fitting(num_devices, num_members, num_envs, num_minibatches)
+        spread = _fitting(num_devices, num_members, num_envs, num_minibatches, num_cycles)
         if spread is None:
+            told = f"the environments of a minibatch, {num_envs // num_minibatches}"
+            if num_cycles:
+                told = (
+                    f"both {told}, and the equal parts of a batch in which self_play seats past policies, {num_cycles}"
+                )
             raise UserError(
-                f"num_devices is {num_devices}, which divides neither num_seeds = {num_members} nor the environments of a"
-                f" minibatch, {num_envs // num_minibatches}; allowed: a divisor of one of them"
+                f"num_devices is {num_devices}, which divides neither num_seeds = {num_members} nor {told};"
+                " allowed: a divisor of one of them"
             )
         return spread
     for number in range(available, 1, -1):
-        spread = _fitting(number, num_members, num_envs, num_minibatches)
+        spread = _fitting(number, num_members, num_envs, num_minibatches, num_cycles)
         if spread and (spread.axis == "members" or num_envs >= LEAST_ROWS * number):
             return spread
     return ALONE
 
 
-def _fitting(number: int, num_members: int, num_envs: int, num_minibatches: int) -> Spread | None:
+def _fitting(number: int, num_members: int, num_envs: int, num_minibatches: int, num_cycles: int) -> Spread | None:
     if number == 1:
         return ALONE
     if num_members % number == 0:
         return Spread("members", number)
-    return Spread("environments", number) if (num_envs // num_minibatches) % number == 0 else None
+    divided = math.gcd(num_envs // num_minibatches, num_cycles)  # without cycles the first of the two
+    return Spread("environments", number) if divided % number == 0 else None

@@ -146,6 +146,18 @@ def world(
     return Case("world", "maze 13×13", by, f"{peer}_maze", tuple(arguments), "steps", num_envs, note=note)
 
 
+def hide_and_seek(teams: Literal["1v1", "2v2"], num_envs: int, restart: Restart) -> Case:
+    """Return the case of hide and seek alone, 12×12: one against one and nothing else, or with 4 boxes and 2 ramps."""
+    hiders, boxes, ramps = {"1v1": (1, 0, 0), "2v2": (2, 4, 2)}[teams]
+    counts = {"hiders": hiders, "seekers": hiders, "boxes": boxes, "ramps": ramps}
+    options = ["--env.lidar", "8"]
+    for kind, number in counts.items():
+        options += [f"--env.max-{kind}", str(number), f"--env.levels.min-{kind}", str(number)]
+    arguments = ("--num-envs", str(num_envs), "--restart", restart, "--preset", "hide_and_seek/quadrant", *options)
+    name, note = f"hide and seek 12×12, {teams}", f"{restart} level"
+    return Case("world", name, OURSELVES, "minied_maze", arguments, "steps", num_envs, note=note)
+
+
 def other_worlds(num_envs: int) -> list[Case]:
     """Return the cases of worlds that minied does not have: near in kind, so that a ratio is of another world's work."""
     note = "another world"

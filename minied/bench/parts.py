@@ -44,7 +44,7 @@ def parts_of_update(config: TrainConfig) -> Parts:
 
     Runs the first iterations of ``config``, and every part once for what the next of them reads. Of a population, the
     student's parts are those of one; of a teacher that designs, "propose levels" is its rollout and "observe" its
-    learning.
+    learning. Of self-play, the parts are those of games without past policies.
 
     Args:
         config: with one member; spread over one device, whatever it says.

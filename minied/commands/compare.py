@@ -10,10 +10,11 @@ from minied.errors import UserError
 
 if TYPE_CHECKING:
     from minied.run.comparison import Comparison, Estimate
+    from minied.run.milestones import MilestoneOfGroup
 
 DESCRIPTION = """Compare the runs in folders RUN..., finished or not, by their evaluations at equal environment steps. Runs
 that differ in their seeds alone are one method. Intervals are of 95 % (stratified bootstrap over members); methods are
-compared with that of the first RUN."""
+compared with that of the first RUN. Of a world with milestones also: in how many members each phase emerged, and when."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,8 @@ def main(arguments: list[str]) -> int:
         print_json(comparison.to_dict() | {"files": files})
         return 0
     print_table(_table(comparison))
+    if comparison.milestones:
+        print_table(_milestones_table(comparison))
     if files:
         print(f"written: {', '.join(files)}")
     return 0
@@ -105,6 +108,32 @@ def _table(comparison: "Comparison") -> Any:
         versus = [_cell(method.improvement), _cell(method.difference, sign="+")] if several else []
         table.add_row(method.label, *cells, *versus)
     return table
+
+
+def _milestones_table(comparison: "Comparison") -> Any:
+    """Return a table of one milestone and method a line."""
+    from rich import box
+    from rich.table import Table
+
+    title = "milestones, in environment steps of a member (median of Kaplan-Meier)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=0, min_width=len(title))
+    table.add_column("milestone", overflow="fold")
+    table.add_column("method", overflow="fold", min_width=16)
+    several = len(comparison.methods) > 1
+    for name in ["reached", "median", *(["p (log-rank,\nagainst first)"] if several else [])]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for milestone in comparison.milestones:
+        for index, group in enumerate(milestone.groups):
+            cells = [milestone.name if index == 0 else "", *_milestone_cells(group)]
+            table.add_row(*cells[: len(table.columns)], end_section=group is milestone.groups[-1])
+    return table
+
+
+def _milestone_cells(group: "MilestoneOfGroup") -> list[str]:
+    reached = f"{group.reached} of {len(group.members)}" if group.members else "-"
+    median = "not reached" if group.median is None else f"{group.median:,}"
+    p_value = "-" if group.p_value is None else f"{group.p_value:.3f}"
+    return [group.label, reached, median if group.members else "-", p_value]
 
 
 def _cell(estimate: "Estimate | None", sign: str = "") -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from minied import rollout as rollouts
@@ -36,7 +37,7 @@ class LevelResults(struct.PyTreeNode):
     """What a policy did on each level, means over its attempts."""
 
     solve_rate: jax.Array  # f32[L]
-    mean_return: jax.Array  # f32[L], undiscounted, mean over agents
+    mean_return: jax.Array  # f32[L], undiscounted, mean over agents (all, or those that were asked for)
     mean_length: jax.Array  # f32[L], steps
     statistics: dict[str, jax.Array] = struct.field(default_factory=dict)
     """What the world says of its episodes, by name: ``f32[L]``, mean over attempts for which it is defined, NaN if none."""
@@ -71,6 +72,7 @@ def evaluate_levels(
     attempts: int,
     rows_at_once: int = ROWS_AT_ONCE,
     spread: Spread = ALONE,
+    returns_of: tuple[int, ...] = (),
 ) -> LevelResults:
     """Play ``attempts`` episodes on each level with actions sampled from the policy. Consumes ``key``.
 
@@ -87,6 +89,7 @@ def evaluate_levels(
         rows_at_once: ``Q``, rounded up to a multiple of `_PLACES_MULTIPLE`; memory grows with it, hardly with the number of
             levels.
         spread: over devices. Each has its places; which rows they take is decided for all of them together.
+        returns_of: the agents whose mean return is told; none: of all.
 
     Raises `UserError` for numbers below 1.
     """
@@ -113,7 +116,7 @@ def evaluate_levels(
             jax.random.fold_in(play_key, piece), student, parameters, env, spread.part(levels_of(rows)), state, _PIECE,
             part=lambda tree: spread.part(tree, axis=1), num_levels=num_places,
         )  # fmt: skip
-        return state, *spread.whole(_first_ends(env, rollout))
+        return state, *spread.whole(_first_ends(env, rollout, returns_of))
 
     def play_piece(play: _Play) -> _Play:
         state, has_ended, episodes = steps(play.piece, play.rows, play.state)
@@ -152,13 +155,16 @@ def evaluate_levels(
     return LevelResults(solved, returns, lengths, jax.tree.map(jax.vmap(mean_of_defined), by_level.statistics))
 
 
-def _first_ends(env: Environment, rollout: rollouts.Rollout) -> tuple[jax.Array, _Episodes]:
+def _first_ends(
+    env: Environment, rollout: rollouts.Rollout, returns_of: tuple[int, ...]
+) -> tuple[jax.Array, _Episodes]:
     """Return whether an episode ended in each place, ``bool[Q]``, and what the first of them came to."""
     at = jnp.argmax(rollout.ended, axis=0)
     place = jnp.arange(at.shape[0])
     returns = rollout.returns[at, place]
     lengths, statistics = jax.tree.map(lambda leaf: leaf[at, place], (rollout.lengths, rollout.statistics))
-    episodes = _Episodes(jax.vmap(env.is_solved)(returns), returns.mean(axis=-1), lengths, statistics)
+    told = returns[:, np.asarray(returns_of)] if returns_of else returns
+    episodes = _Episodes(jax.vmap(env.is_solved)(returns), told.mean(axis=-1), lengths, statistics)
     return jnp.any(rollout.ended, axis=0), episodes
 
 

@@ -20,6 +20,7 @@ from minied.run.evaluation import scores_of
 from minied.run.folder import RunFolder, open_run
 from minied.run.labels import differences, labels_of
 from minied.run.metrics import Row
+from minied.run.milestones import MilestoneOfGroups, compare_milestones
 from minied.train.config import FREE_WHEN_RESUMING
 
 _SEEDS = ("seed", "num_seeds", "schedule_seed")
@@ -72,6 +73,8 @@ class Comparison:
     confidence: float
     repetitions: int
     methods: tuple[Method, ...]
+    milestones: tuple[MilestoneOfGroups, ...]
+    """Of the world, in all that each run has, not only until ``at``: a run that is shorter is censored earlier."""
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,6 +143,8 @@ def compare(paths: Sequence[Path], at: int | None = None) -> Comparison:
         for label, pool in zip(labels, pools, strict=True)
     ]
     last = runs[0].rows[-1]
+    groups = {label: [RunFolder(run.path) for run in pool] for label, pool in zip(labels, pools, strict=True)}
+    tells_statistics = any("statistics" in row for run in runs for row in run.rows)
     return Comparison(
         suite=last["suite"],
         attempts=last["attempts"],
@@ -148,6 +153,7 @@ def compare(paths: Sequence[Path], at: int | None = None) -> Comparison:
         confidence=statistics.CONFIDENCE,
         repetitions=statistics.REPETITIONS,
         methods=tuple(methods),
+        milestones=compare_milestones(groups) if tells_statistics else (),
         warnings=warnings,
     )
 

@@ -1,4 +1,4 @@
-"""Pictures of results: one evaluation, and several methods compared."""
+"""Pictures of results: one evaluation, policies against each other, and several methods compared."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,6 +75,52 @@ def _draw_tail(axis: Any, tail: dict[str, Any]) -> None:
     axis.legend(fontsize=7, loc="best")
     axis.set_xlabel(f"worst share of {tail['levels']} solvable levels, %", fontsize=8)
     axis.set_ylabel("solve rate", fontsize=8)
+
+
+def draw_versus(report: dict[str, Any], path: Path) -> None:
+    """Draw a report of `minied.run.versus`: who beats whom, and the ratings over the steps of training."""
+    labels = [_shortened(policy["label"]) for policy in report["policies"]]
+    side = max(4.0, 1.5 + 0.6 * len(labels))
+    figure = empty_figure(side + 6.5, side)
+    table, ratings = figure.subplots(1, 2, width_ratios=(side, 6.5))
+    _draw_wins(table, report, labels)
+    _draw_ratings(ratings, report, labels)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def _draw_wins(axis: Any, report: dict[str, Any], labels: Sequence[str]) -> None:
+    one, other = report["teams"]
+    axis.imshow(report["win_rate"], vmin=0.0, vmax=1.0, cmap="RdBu")
+    for i, (wins, returns) in enumerate(zip(report["win_rate"], report["mean_return"], strict=True)):
+        for j, (win, earned) in enumerate(zip(wins, returns, strict=True)):
+            colour = "white" if abs(win - 0.5) > 0.3 else "black"
+            axis.text(j, i, f"{win:.0%}\n{earned:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    axis.set_xticks(range(len(labels)), labels, fontsize=7, rotation=90)
+    axis.set_yticks(range(len(labels)), labels, fontsize=7)
+    axis.set_xlabel(f"as team {other}", fontsize=8)
+    axis.set_ylabel(f"as team {one}", fontsize=8)
+    axis.set_title(f"wins of team {one} on {report['suite']}; its mean return", fontsize=8)
+
+
+def _draw_ratings(axis: Any, report: dict[str, Any], labels: Sequence[str]) -> None:
+    """Draw a line for each role of one run's checkpoints; policies of several runs stand each by itself."""
+    steps = [policy["env_steps"] for policy in report["policies"]]
+    of_one_run = len({policy["run"] for policy in report["policies"]}) == 1
+    for team, role, marker in zip(report["teams"], ("first_team", "second_team"), "os", strict=True):
+        points = report["ratings"][role]
+        values = [each["value"] for each in points]
+        (drawn,) = axis.plot(steps, values, marker, linestyle="-" if of_one_run else "", label=f"as team {team}")
+        for step, each in zip(steps, points, strict=True):
+            if each["interval"] is not None:
+                axis.vlines(step, *each["interval"], color=drawn.get_color(), alpha=0.4, linewidth=4)
+        for step, value, label in zip(steps, values, labels, strict=True):
+            if not of_one_run:
+                axis.annotate(label, (step, value), fontsize=6, xytext=(4, 4), textcoords="offset points")
+    axis.set_xlabel("environment steps of one member", fontsize=8)
+    axis.set_ylabel("Elo, the first policy is 0; 95 % intervals over levels", fontsize=8)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=7, loc="best")
 
 
 def draw_comparison(comparison: Comparison, path: Path) -> None:

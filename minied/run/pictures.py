@@ -3,18 +3,20 @@
 Nothing here may cost a run: a picture that fails is told in one line.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from minied.env import Milestone
 from minied.levels.space import LevelSpace, Suite
 from minied.run.evaluation import evaluation_key
 from minied.run.files import Write, write_all
 from minied.run.folder import RunFolder
 from minied.run.metrics import member_values
+from minied.run.milestones import History, histories
 
 GALLERY_SHAPE = (4, 8)
 NUM_PROPOSALS = 256
@@ -23,6 +25,7 @@ CAPTION_HEIGHT = 16
 FRAME_MILLISECONDS = 80
 _SOURCES = {"new": "new levels", "designed": "designed levels", "replay": "replayed levels"}
 _COLOURS = ("tab:blue", "tab:purple", "tab:orange", "tab:green")
+_ALONG_THE_PANEL = ("axes fraction", "data")
 _PAY = {
     "teacher/pay": "pay of a design",
     "designed/return": "return of the student",
@@ -33,10 +36,13 @@ _PAY = {
 
 def draw_run(folder: RunFolder, program: Any, state: Any, suite: str, *, with_agent: bool) -> list[str]:
     """Draw the pictures of a run into its folder; return one line for each that failed."""
-    space = program.config.env.level_space
+    env = program.config.env
+    space = env.level_space
     pictures: dict[Path, Write] = {
         folder.pictures / "learning_curve.png": lambda path: draw_learning_curve(folder, path)
     }
+    if statistics := histories(folder):
+        pictures[folder.pictures / "statistics.png"] = lambda path: draw_statistics(statistics, env.milestones, path)
     if space.has("draw"):
         pictures[folder.pictures / "gallery.png"] = lambda path: _draw_proposals(program, state, path)
         if with_agent and suite:
@@ -111,6 +117,31 @@ def _draw_curve(axis: Any, counts: Sequence[int], values: Sequence[Any], label: 
     axis.plot(xs, np.nanmean(ys, axis=1), color=colour, linewidth=2, label=label, marker="." if len(xs) < 30 else "")
 
 
+def draw_statistics(statistics: Mapping[str, History], milestones: Sequence[Milestone], path: Path) -> None:
+    """Draw statistics of episodes against environment steps, a panel each: members as thin lines, thresholds dashed."""
+    columns = min(4, len(statistics))
+    rows = -(-len(statistics) // columns)
+    figure = empty_figure(3.2 * columns, 0.4 + 2.2 * rows)
+    axes = np.asarray(figure.subplots(rows, columns, squeeze=False)).reshape(-1)
+    for axis in axes[len(statistics) :]:
+        axis.set_axis_off()
+    for axis, (name, history) in zip(axes, statistics.items(), strict=False):
+        for member in history.values.T:
+            known = ~np.isnan(member)
+            steps, marker = np.asarray(history.env_steps)[known], "." if known.sum() < 30 else ""
+            axis.plot(steps, member[known], color=_COLOURS[0], alpha=0.6, linewidth=0.8, marker=marker, markersize=3)
+        for milestone in milestones:
+            if milestone.statistic == name:
+                axis.axhline(milestone.threshold, color="black", linestyle="--", linewidth=0.8)
+                axis.annotate(milestone.name, (0.01, milestone.threshold), xycoords=_ALONG_THE_PANEL, fontsize=6)
+        axis.set_title(name, fontsize=8)
+        axis.tick_params(labelsize=6)
+        axis.grid(alpha=0.3)
+    figure.supxlabel("environment steps of one member", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
 # -- levels ------------------------------------------------------------------------------------------------------------
 
 
@@ -137,15 +168,20 @@ def draw_gallery(levels: Sequence[tuple[LevelSpace, Any, str]], path: Path, colu
     """Draw levels side by side, each ``(its level space, level, name)``, with their features in small print."""
     columns = max(1, min(columns, len(levels)))
     rows = -(-len(levels) // columns)
-    figure = empty_figure(1.9 * columns, 2.7 * rows)
+    describers: dict[LevelSpace, Callable] = {}
+    shown: list[tuple[np.ndarray, list[str]]] = []
+    for space, level, name in levels:
+        describe = describers.setdefault(space, jax.jit(space.describe))
+        shown.append((space.draw(level), [name] * bool(name) + _features(describe(level))))
+    # Of a square picture and eight lines, or what the tallest one takes.
+    heights = (1.9 * picture.shape[0] / picture.shape[1] + 0.1 * len(lines) for picture, lines in shown)
+    figure = empty_figure(1.9 * columns, max(2.7, *heights) * rows)
     axes = np.asarray(figure.subplots(rows, columns, squeeze=False)).reshape(-1)
     for axis in axes:
         axis.set_axis_off()
-    describers: dict[LevelSpace, Callable] = {}
-    for axis, (space, level, name) in zip(axes, levels, strict=False):
-        describe = describers.setdefault(space, jax.jit(space.describe))
-        axis.imshow(space.draw(level), interpolation="nearest")
-        axis.set_title("\n".join([name] * bool(name) + _features(describe(level))), fontsize=5, pad=2)
+    for axis, (picture, lines) in zip(axes, shown, strict=False):
+        axis.imshow(picture, interpolation="nearest")
+        axis.set_title("\n".join(lines), fontsize=5, pad=2)
     figure.tight_layout()
     figure.savefig(path, dpi=120, bbox_inches="tight")
 

@@ -125,7 +125,7 @@ def report_of(folder: RunFolder, checkpoint: int, row: Row | None, tail: dict[st
         "preset": description.get("preset"),
         "fingerprint": description.get("fingerprint"),
         "checkpoint": checkpoint,
-        "versions": _versions(),
+        "versions": versions(),
     }
     if row is not None:
         report |= {"evaluation": row, "statistics": statistics_of(row)}
@@ -153,7 +153,7 @@ def write_report(folder: RunFolder, report: dict[str, Any], *, picture: bool) ->
     return write_all(files)
 
 
-def _versions() -> dict[str, str | None]:
+def versions() -> dict[str, str | None]:
     """Return what plays the evaluation now; what trained the run is in its ``config.json``."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for package in _PACKAGES:

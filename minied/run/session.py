@@ -20,6 +20,8 @@ from minied.run.console import Progress, Reporter, duration, make_reporter, prin
 from minied.run.evaluation import evaluate, suite_of
 from minied.run.folder import RunFolder, create, refuse_existing
 from minied.run.metrics import JsonlSink, Sinks, WandbMode, WandbSink, counters_row, member_mean, metrics_row
+from minied.run.milestones import reached_lines
+from minied.run.policies import num_teams
 from minied.run.stopping import StopFlag
 from minied.run.transfer import Earlier, earlier_of, told
 from minied.train.config import FREE_WHEN_RESUMING, TrainConfig
@@ -133,7 +135,8 @@ def _run(
             sinks.append(WandbSink(folder, saved, options.wandb))
         session = _Session(program, folder, checkpoints, stack.enter_context(Sinks(*sinks)), reporter, stop, options)
         finished = session.run(state)
-    _conclude(folder, options, session.updates, finished=finished)
+        num_kept = len(checkpoints.steps())
+    _conclude(folder, saved, options, session.updates, finished=finished, num_kept=num_kept)
     return 0 if finished else stop.exit_code
 
 
@@ -306,8 +309,10 @@ class _Session:
         self._drawing_seconds += time.monotonic() - start
 
 
-def _conclude(folder: RunFolder, options: SessionOptions, updates: int, *, finished: bool) -> None:
-    """Print what came of it, where it lies, and what to do next."""
+def _conclude(
+    folder: RunFolder, config: TrainConfig, options: SessionOptions, updates: int, *, finished: bool, num_kept: int
+) -> None:
+    """Print what came of it, where it lies, and what to do next. ``num_kept`` checkpoints are there."""
     if not finished:
         print(f"stopped after {updates} updates; go on with: minied resume {folder.path}", flush=True)
         return
@@ -316,4 +321,8 @@ def _conclude(folder: RunFolder, options: SessionOptions, updates: int, *, finis
         shown = [("before", rows[0])] if len(rows) > 1 and rows[0]["iterations"] == 0 else []
         print_table(results_table([*shown, (f"after {rows[-1]['student_updates']} updates", rows[-1])]))
         print(f"evaluate elsewhere with: minied eval {folder.path} --suite NAME   (minied list suites)")
+    if num_teams(config.env) == 2 and num_kept > 1 and not options.quiet:
+        print(f"play its checkpoints against each other with: minied versus {folder.path}")
+    for line in [] if options.quiet else reached_lines(config.env.milestones, folder):
+        print(line)
     print(f"finished {updates} updates: {folder.path}", flush=True)

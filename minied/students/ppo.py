@@ -163,7 +163,7 @@ def update(
 
 
 def _loss(
-    parameters: Parameters, student: Student, batch: Batch, config: PPOConfig, mean: Mean
+    parameters: Parameters, student: Student, batch: Batch, config: PPOConfig, mean: Mean = jnp.mean
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return ``policy + c_v · value − c_e · entropy`` and its parts; the advantages are normalised already."""
     sequence = (parameters, batch.carry, batch.observations, batch.resets)

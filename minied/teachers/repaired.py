@@ -166,7 +166,7 @@ def _by_student(tree: Any) -> Any:
     def split(leaf: jax.Array) -> jax.Array:
         if jnp.ndim(leaf) == 0:
             return jnp.broadcast_to(leaf, (NUM_STUDENTS,))
-        return leaf.reshape(NUM_STUDENTS, -1, *leaf.shape[1:])
+        return leaf.reshape(NUM_STUDENTS, leaf.shape[0] // NUM_STUDENTS, *leaf.shape[1:])
 
     return jax.tree.map(split, tree)
 

@@ -17,6 +17,7 @@ from minied.students.ppo import PPOConfig
 from minied.students.transfer import Reset
 from minied.teachers.base import Teacher
 from minied.train.missing import missing_signals
+from minied.train.self_play import SelfPlayConfig
 
 Cloning = Literal["none", "protagonist", "all"]
 
@@ -79,6 +80,8 @@ class TrainConfig:
     cloning: Cloning = "none"
     """Whether students also learn to act as another one of them does (behaviour cloning, by ``ppo.cloning_coefficient``):
     `protagonist`, the first from the second; `all`, each from the next, the last from the first."""
+    self_play: SelfPlayConfig = SelfPlayConfig()
+    """Games against past policies, in worlds with several teams."""
     schedule_seed: int = 0
     """Seed of what all members share: when to replay and when to take new levels."""
     updates: int = 30_000
@@ -152,6 +155,7 @@ class TrainConfig:
         missing = missing_signals(self.network, space, type(self.env).__name__, self.num_students)
         self.teacher.validate(space, self.num_envs, missing)
         self._check_students()
+        self.self_play.games_of_each_team(self.env, self.num_envs)
         self._check_correlations(missing)
 
     def _check_students(self) -> None:

@@ -20,12 +20,12 @@ import numpy as np
 from minied import rollout as rollouts
 from minied.env import Environment, with_agent_axis
 from minied.errors import UserError
-from minied.evaluate.episodes import LevelResults, evaluate_levels
+from minied.evaluate.episodes import ROWS_AT_ONCE, LevelResults, evaluate_levels
 from minied.levels.finite import FiniteLevelSpace
 from minied.levels.space import Suite
-from minied.spread import ALONE, Spread
-from minied.students.base import Student
-from minied.students.networks.teams import require_same_teams
+from minied.spread import ALONE, Spread, spread_of
+from minied.students.base import Parameters, Student
+from minied.students.networks.teams import require_same_teams, two_teams
 from minied.students.transfer import Transfer, match, take_over
 from minied.teachers.base import Schedule
 from minied.train.config import TrainConfig
@@ -142,10 +142,24 @@ class Program:
         spread, env = self._setting.spread, with_agent_axis(suite.env)
         require_same_teams(self.student, env)
         parameters = spread.place(state.members.student.parameters, spread.of_members)
-        results = _evaluate(spread, self.student, env, attempts, key, parameters, suite.levels)
-        while not results.solve_rate.is_ready():  # as in `_wait_for`: minutes may pass, and signals shall be heard
-            time.sleep(0.002)
-        return jax.tree.map(np.asarray, results)
+        return _awaited(_evaluate(spread, self.student, env, attempts, key, parameters, suite.levels))
+
+    def play_against(
+        self, first: Parameters, second: Parameters, suite: Suite, key: jax.Array, attempts: int
+    ) -> LevelResults:
+        """Play a suite of a world of two teams, team 0 by the policy ``first`` and team 1 by ``second``. Consumes ``key``.
+
+        Both are parameters of one student of this program's network; that of a team is its own part of them, where teams
+        have parameters of their own. Leaves are NumPy ``f32[L]``; the returns are those of team 0.
+        """
+        env = with_agent_axis(suite.env)
+        require_same_teams(self.student, env)
+        player, parameters = two_teams(self.student, tuple(env.teams), first, second)
+        agents = tuple(agent for agent, team in enumerate(env.teams) if team == min(env.teams))
+        spread = spread_of(0, 1, ROWS_AT_ONCE, 1)
+        alone = spread.place(jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], parameters), spread.of_members)
+        results = _evaluate(spread, player, env, attempts, key, alone, suite.levels, returns_of=agents)
+        return jax.tree.map(lambda leaf: leaf[0], _awaited(results))
 
     def training_levels(self) -> Any | None:
         """Return levels of a run that trains on a finite set, NumPy leaves ``[n, ...]``, or None if it does not.
@@ -208,6 +222,12 @@ def _wait_for(state: RunState) -> None:
     jax.block_until_ready(state)  # raises what the computation raised
 
 
+def _awaited(results: Any) -> LevelResults:
+    while not results.solve_rate.is_ready():  # as in `_wait_for`: minutes may pass, and signals shall be heard
+        time.sleep(0.002)
+    return jax.tree.map(np.asarray, results)
+
+
 def _first(members: Any) -> Any:
     """Return the first member's part of ``members``, on one device.
 
@@ -244,13 +264,23 @@ def _advance(setting: Setting, state: RunState, until: jax.Array):
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3), static_argnames="returns_of")
 def _evaluate(
-    spread: Spread, student: Student, env: Environment, attempts: int, key: jax.Array, parameters: Any, levels: Any
+    spread: Spread,
+    student: Student,
+    env: Environment,
+    attempts: int,
+    key: jax.Array,
+    parameters: Any,
+    levels: Any,
+    returns_of: tuple[int, ...] = (),
 ) -> LevelResults:
     def evaluate(key: jax.Array, parameters: Any, levels: Any) -> LevelResults:
         return map_members(
-            lambda each: evaluate_levels(key, student, each, env, levels, attempts, spread=spread), parameters
+            lambda each: evaluate_levels(
+                key, student, each, env, levels, attempts, spread=spread, returns_of=returns_of
+            ),
+            parameters,
         )
 
     specs = (jax.P(), spread.of_members, jax.P())
@@ -275,4 +305,4 @@ def _proposals(
         return jax.tree.map(lambda leaf: leaf[: setting.num_levels], found)
 
     found = jax.lax.map(batch, jax.random.split(propose_key, -(-num_levels // setting.num_levels)))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_levels], found)
+    return jax.tree.map(lambda leaf: jax.lax.collapse(leaf, 0, 2)[:num_levels], found)

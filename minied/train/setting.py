@@ -17,6 +17,7 @@ from minied.students.networks.teams import student_of
 from minied.students.ppo import PPOConfig
 from minied.teachers.base import Teacher
 from minied.train.config import Cloning, TrainConfig
+from minied.train.self_play import SelfPlay
 
 
 class Setting(struct.PyTreeNode):
@@ -32,6 +33,7 @@ class Setting(struct.PyTreeNode):
     student: Student = struct.field(pytree_node=False)
     num_students: int = struct.field(pytree_node=False)
     cloning: Cloning = struct.field(pytree_node=False)
+    self_play: SelfPlay | None = struct.field(pytree_node=False)  # None: all agents are current
     num_levels: int = struct.field(pytree_node=False)
     num_steps: int = struct.field(pytree_node=False)
     spread: Spread = struct.field(pytree_node=False)
@@ -49,6 +51,7 @@ class Setting(struct.PyTreeNode):
 
         ``student`` is another network than that of ``config``, if there is one.
         """
+        student = student_of(config.env, config.network) if student is None else student
         return cls(
             teacher=config.teacher.traced(),
             ppo=config.ppo.traced(),
@@ -57,9 +60,10 @@ class Setting(struct.PyTreeNode):
             max_rollouts=jnp.int32(config.max_rollouts),
             env=with_agent_axis(config.env),
             space=config.level_space,
-            student=student_of(config.env, config.network) if student is None else student,
+            student=student,
             num_students=config.num_students,
             cloning=config.cloning,
+            self_play=SelfPlay.of(config.self_play, config.env, config.num_envs, student),
             num_levels=config.num_envs,
             num_steps=config.num_steps,
             spread=spread_for(config),
@@ -71,4 +75,5 @@ def spread_for(config: TrainConfig) -> Spread:
     """Return over which devices of this process a run of ``config`` is spread, see `spread_of`."""
     # n environments in a or b parts: what divides n/a and n/b divides n/lcm(a, b).
     num_minibatches = math.lcm(config.ppo.num_minibatches, config.teacher.num_minibatches)
-    return spread_of(config.num_devices, config.num_seeds, config.num_envs, num_minibatches)
+    num_cycles = config.self_play.num_cycles(config.env, config.num_envs)
+    return spread_of(config.num_devices, config.num_seeds, config.num_envs, num_minibatches, num_cycles)

@@ -24,6 +24,7 @@ class Member(struct.PyTreeNode):
     student: StudentState  # the protagonist, where there are several
     teacher: Any  # the teacher's state pytree
     others: Any = ()  # StudentState [P − 1, ...], the antagonists; () if there is one student
+    pool: Any = ()  # parameters [P, K, ...] of past policies, see `minied.train.self_play`; () if nobody meets them
 
     @property
     def population(self) -> StudentState:
@@ -83,12 +84,17 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
 
     def member(seed: jax.Array) -> Member:
         student_key, teacher_key, run_key = jax.random.split(jax.random.key(seed), 3)
-        return Member(
+        member = Member(
             key=run_key,
             student=_new_student(student_key, setting),
             teacher=setting.teacher.init(teacher_key, setting.space, setting.num_levels),
             others=_others(student_key, setting),
         )
+        if setting.self_play is None:
+            return member
+        # Behind a barrier, or else the compiler may draw the weights twice, for either place, with another rounding.
+        member = member.with_population(jax.lax.optimization_barrier(member.population))
+        return member.replace(pool=setting.self_play.first_pool(member.population.parameters))
 
     # One member after the other, not vmapped: a batched orthogonal initialisation (QR) can hang XLA on few CPU cores, and
     # this way a member's first weights are bit for bit those of its solo run.

@@ -22,6 +22,7 @@ from minied.students.ppo import StudentState
 from minied.teachers.base import Outcome, Plan, Probe, Proposal, Schedule
 from minied.teachers.contract import checked_observation, checked_proposal
 from minied.train.metrics import Metrics, level_metrics, metrics_by_student, score_correlations
+from minied.train.self_play import Opponents
 from minied.train.setting import Setting
 from minied.train.signals import KEPT_BY_ROLLOUT, signals_of
 from minied.train.state import Member, map_members
@@ -37,7 +38,7 @@ def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) ->
     teacher_state, proposal = checked_proposal(
         teacher, propose_key, member.teacher, plan, space, setting.num_levels, probe
     )
-    population, outcome, metrics = _students(setting, plan, member.population, proposal, play_key, update_key)
+    population, outcome, metrics = _students(setting, schedule, plan, member, proposal, play_key, update_key)
     teacher_state = checked_observation(teacher, teacher_state, plan, proposal, outcome, space)
 
     metrics |= {f"teacher/{name}": value for name, value in teacher.metrics(teacher_state, space).items()}
@@ -45,13 +46,15 @@ def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) ->
     if setting.correlations:
         again = probe(regret_key, proposal.levels).episodes
         metrics |= score_correlations(setting.correlations, proposal.sources, outcome, again)
-    return member.with_population(population).replace(teacher=teacher_state), metrics
+    pool = _pool_after(setting, schedule, plan, member.pool, population)
+    return member.with_population(population).replace(teacher=teacher_state, pool=pool), metrics
 
 
 def _students(
     setting: Setting,
+    schedule: Schedule,
     plan: Plan,
-    population: StudentState,
+    member: Member,
     proposal: Proposal,
     play_key: jax.Array,
     update_key: jax.Array,
@@ -60,26 +63,49 @@ def _students(
 
     Consumes both keys.
     """
+    population, self_play = member.population, setting.self_play
     num_students, own = setting.num_students, setting.teacher.num_own_batches > 0
     num_activations = _num_rows(setting) if _starts_from_activations(setting) else 0
 
-    def one(student: tuple[jax.Array, StudentState, tuple[Any, jax.Array]]) -> tuple[StudentState, Outcome, Metrics]:
-        number, state, batch = student
+    def one(
+        student: tuple[jax.Array, StudentState, Any, tuple[Any, jax.Array]],
+    ) -> tuple[StudentState, Outcome, Metrics]:
+        number, state, pool, batch = student
         # The keys of a single student are those of the loop.
         keys = [jax.random.fold_in(key, number) if num_students > 1 else key for key in (play_key, update_key)]
         levels, max_returns = batch or (proposal.levels, proposal.max_returns)
-        played = play(setting, state.parameters, keys[0], levels, max_returns, num_activations=num_activations)
+        opponents = None if self_play is None else self_play.draw(keys[0], pool, schedule.student_updates)
+        played = play(
+            setting,
+            state.parameters,
+            keys[0],
+            levels,
+            max_returns,
+            num_activations=num_activations,
+            opponents=opponents,
+        )
         model = _model_of(setting, number, population)
         state, metrics = _learn(setting, plan, state, played, keys[1], model)
+        if self_play is not None and opponents is not None:
+            metrics |= self_play.metrics(played.outcome.episodes, played.team_returns, opponents)
         return state, played.outcome, metrics
 
     numbers = jnp.arange(num_students, dtype=jnp.int32)
     batches = _own_batches(proposal, num_students) if own else ()
-    population, outcomes, metrics = map_members(one, (numbers, population, batches))
+    population, outcomes, metrics = map_members(one, (numbers, population, member.pool, batches))
     outcome = _joined(outcomes, own, "population" in setting.needs)
     number_of_levels = outcomes.episodes.valid.shape[1]
     sources = jnp.broadcast_to(proposal.sources.reshape(-1, number_of_levels), (num_students, number_of_levels))
     return population, outcome, metrics_by_student(metrics, sources, outcomes.episodes)
+
+
+def _pool_after(setting: Setting, schedule: Schedule, plan: Plan, pool: Any, population: StudentState) -> Any:
+    """Return the past policies after an iteration that left ``population``, ``()`` where there are none."""
+    if setting.self_play is None:
+        return pool
+    # Counted and placed by the schedule: the members' pools hold the policies of the same updates.
+    updates = schedule.student_updates + plan.train
+    return setting.self_play.pool_after(schedule.key, pool, population.parameters, updates, plan.train)
 
 
 def _of_first_student(
@@ -96,14 +122,15 @@ def _of_first_student(
 def _own_batches(proposal: Proposal, num_students: int) -> tuple[Any, jax.Array]:
     """Return the levels and highest returns of each student's own batch, ``[P, B, ...]``."""
     return jax.tree.map(
-        lambda leaf: leaf.reshape(num_students, -1, *leaf.shape[1:]), (proposal.levels, proposal.max_returns)
+        lambda leaf: leaf.reshape(num_students, leaf.shape[0] // num_students, *leaf.shape[1:]),
+        (proposal.levels, proposal.max_returns),
     )
 
 
 def _joined(outcomes: Outcome, own: bool, with_population: bool) -> Outcome:
     """Return what students ``[P]`` did as the one `Outcome` that a teacher reads."""
     if own:
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]) if leaf.ndim > 1 else leaf[0], outcomes)
+        return jax.tree.map(lambda leaf: jax.lax.collapse(leaf, 0, 2) if leaf.ndim > 1 else leaf[0], outcomes)
     first = jax.tree.map(lambda leaf: leaf[0], outcomes)
     if not with_population:
         return first
@@ -131,10 +158,11 @@ class Played(struct.PyTreeNode):
     """A rollout on levels, and what was made of it."""
 
     carry: Any  # the memory before the first step, of the levels that were played on this device
-    rollout: Rollout  # likewise
+    rollout: Rollout  # likewise; agents that a past policy plays are not present in it
     last_values: jax.Array  # f32[R', N, K], likewise, of the observations after the last step
     advantages: jax.Array  # f32[T, R', N], likewise
     outcome: Outcome  # [R, ...], of all levels
+    team_returns: Any = ()  # f32[R, G], of all levels, see `SelfPlay.returns_by_team`; () where nobody is past
 
 
 def play(
@@ -145,6 +173,7 @@ def play(
     max_returns: jax.Array,
     num_rollouts: int = 1,
     num_activations: int = 0,
+    opponents: Opponents | None = None,
 ) -> Played:
     """Roll a student out on levels from their start, for ``num_rollouts · T`` steps. Consumes ``key``.
 
@@ -156,19 +185,23 @@ def play(
         max_returns: ``f32[R]``, highest return known on each level, −inf if none.
         num_rollouts: how many times T.
         num_activations: of how many rows, from the first, to keep the student's activations.
+        opponents: past policies that play some of the games' teams, in place of the student; None: it plays all.
     """
     start_key, rollout_key = jax.random.split(key)
-    student, env, spread = setting.student, setting.env, setting.spread
+    student, env, spread, self_play = setting.student, setting.env, setting.spread, setting.self_play
     num_levels = max_returns.shape[0]
     groups, rest = divmod(num_levels, setting.num_levels)
     if rest:  # of a probe: its levels are divided as one batch if they can be, else every device plays all of them
         groups, spread = 1, spread if num_levels % spread.number == 0 else ALONE
     start = rollouts.start(start_key, student, env, levels)
     start, levels, max_returns = spread.part((start, levels, max_returns), groups)
+    player, acting = student, parameters
+    if self_play is not None and opponents is not None:
+        player, acting = self_play.player, self_play.parameters(parameters, opponents)
     end, rollout = rollouts.collect(
         rollout_key,
-        student,
-        parameters,
+        player,
+        acting,
         env,
         levels,
         start,
@@ -179,13 +212,17 @@ def play(
         part=lambda tree: spread.part(tree, groups, axis=1),
         num_levels=num_levels,
     )
-    last_values = rollouts.last_values(student, parameters, end)
+    last_values = rollouts.last_values(player, acting, end)
     advantages = advantages_of(setting.ppo, rollout, last_values)
-    episodes = rollouts.summarise_rollout(env, rollout)
+    episodes, team_returns = rollouts.summarise_rollout(env, rollout), ()
+    if self_play is not None and opponents is not None:
+        team_returns = spread.whole(self_play.returns_by_team(env, rollout), groups)
+        rollout = rollout.replace(present=self_play.learners_of(rollout))
     signals = signals_of(
         setting, parameters, start.carry, rollout, last_values, advantages, episodes, levels, max_returns
     )
-    return Played(start.carry, rollout, last_values, advantages, spread.whole(Outcome(episodes, signals), groups))
+    outcome = spread.whole(Outcome(episodes, signals), groups)
+    return Played(start.carry, rollout, last_values, advantages, outcome, team_returns)
 
 
 def probe_of(setting: Setting, parameters: Parameters) -> Probe:

@@ -65,7 +65,7 @@ def test_the_maze_restarts_on_the_level_that_it_should(restart, observe, monkeyp
     """Episodes of at most 3 steps, 16 steps a call: nobody is ever older than 2 steps; with fresh levels all have moved."""
     monkeypatch.syspath_prepend(Path(minied_maze.__file__).parent)
     options = argparse.Namespace(
-        restart=restart, observe=observe, size=4, walls=6, stock=0, num_envs=5, steps=16, seed=0,
+        restart=restart, observe=observe, preset="", size=4, walls=6, stock=0, num_envs=5, steps=16, seed=0,
         config=["--env.max-steps", "3"],
     )  # fmt: skip
     with jax.legacy_prng_key("allow"):  # the loop of worlds works on an old jax too

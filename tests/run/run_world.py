@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from minied.env import Environment
+from minied.env import Environment, Milestone
 from minied.errors import UserError
 from minied.hyperparameters import require_range
 from minied.levels.space import LevelSpace, Suite
@@ -22,6 +22,7 @@ from minied.teachers.base import NEW, Plan, Teacher, propose_new
 
 ENV = "run_world:Line"
 OTHER_ENV = "run_world:OtherLine"
+FORT = "run_world:Fort"
 TEACHER = "run_world:Picky"
 ITERATION_SECONDS = float(os.environ.get("FAKE_ITERATION_SECONDS", "0"))
 
@@ -80,6 +81,26 @@ class OtherLine(Line):
 
     colour: str = "red"
     """Its colour."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sides(Line):
+    """The line with two agents against each other."""
+
+    num_agents = 2
+    teams = (0, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fort(Line):
+    """A world with statistics: walls in evaluations and training, moves in training alone (see `Program`)."""
+
+    milestones = (
+        Milestone("fort", "walls", 4.0, description="Walls are built."),
+        Milestone("rest", "moves", -3.0, below=True),
+        Milestone("never", "walls", 1e9),
+        Milestone("unknown", "no such", 0.0),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +226,9 @@ class Program:
         undefined = np.full(len(weights), np.nan, np.float32)
         rate = 1 / (1 + np.exp(-weights[:, 0]))
         metrics = {"new/solve_rate": rate, "replay/solve_rate": rate if before else undefined, "never": undefined}
+        if isinstance(self.config.env, Fort):
+            moves = np.full(len(weights), -int(state.iterations), np.float32)
+            metrics |= {"new/episode/moves": moves, "new/episode/walls": undefined}
         return state, metrics
 
     def counters(self, state):
@@ -218,7 +242,13 @@ class Program:
     def evaluate(self, state, suite, key, attempts):
         skill = np.minimum(1.0, int(state.iterations) / 10) * np.ones((self.config.num_seeds, len(suite.names)))
         skill[:, 0] = jax.random.uniform(key)
-        return Results(*(skill.astype(np.float32),) * 3)
+        results = Results(*(skill.astype(np.float32),) * 3)
+        if isinstance(self.config.env, Fort):
+            # Member 0 builds a wall an iteration, member 1 half as many, the others none.
+            rates = np.asarray([1.0, 0.5, *[0.0] * self.config.num_seeds], np.float32)[: self.config.num_seeds, None]
+            walls = int(state.iterations) * rates * np.ones_like(skill)
+            results = results.replace(statistics={"walls": walls.astype(np.float32)})
+        return results
 
     def proposals(self, state, num_levels):
         return np.arange(num_levels, dtype=np.int32) % self.config.env.size

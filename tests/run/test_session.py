@@ -161,6 +161,24 @@ def test_resume_before_the_first_checkpoint(minied, config_file, tmp_path, unbro
     assert contents(tmp_path / "run") == unbroken
 
 
+def test_a_run_whose_checkpoints_can_meet_says_how(minied, config_file):
+    told = "play its checkpoints against each other with: minied versus sides\n"
+    options = ["--no-pictures", "--evaluate-every", "0"]
+    code, out, _ = minied("train", config_file, "--env", "run_world:Sides", "--run-dir", "sides", *options)
+    assert code == 0
+    assert out.endswith(f"{told}finished 10 updates: sides\n")
+    assert told in minied("resume", "sides", "--no-pictures")[1]
+    # not with one team, one checkpoint, or if it shall be quiet
+    for name, more in (
+        ("one_team", []),
+        ("one_checkpoint", ["--env", "run_world:Sides", "--checkpoint-every", "0"]),
+        ("quiet", ["--env", "run_world:Sides", "--quiet"]),
+    ):
+        code, out, _ = minied("train", config_file, "--run-dir", name, *options, *more)
+        assert code == 0
+        assert "versus" not in out
+
+
 def test_resuming_a_finished_run_changes_nothing(minied, unbroken, tmp_path):
     code, out, _ = minied("resume", "unbroken", "--no-pictures")
     assert code == 0

@@ -154,12 +154,12 @@ def test_sequence_equals_step_by_step(critic):
     close((carry, *(jnp.concatenate(each) for each in zip(*outputs, strict=True))), whole)
 
 
-MEMORIES = [("own", "lstm"), ("each", "lstm"), ("own", "gru"), ("each", "none"), ("own", "s5")]
+MEMORIES = [("each", "lstm"), ("own", "gru"), ("each", "none")]
 
 
 @pytest.mark.parametrize(("critic", "memory"), MEMORIES)
 def test_recording_is_applying_and_so_is_repeating_what_was_recorded(critic, memory):
-    who = student(critic, memory=memory, **({"memory_size": 6} if memory == "s5" else {}))
+    who = student(critic, memory=memory)
     assert isinstance(who, RecordingStudent)
     given = sequence(who, SPACE)
     applied = apply(who, *given)

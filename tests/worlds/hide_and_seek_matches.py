@@ -223,7 +223,7 @@ def random_arena(rng: np.random.Generator, world: World) -> Arena:
         return tuple(placed(bool(here), feet) for here in is_present)
 
     hiders, seekers = team(world.room[0]), team(world.room[1])
-    walls = rng.choice([0.1, 0.2, 0.45])  # with many of them, hiders are shut in at times
+    walls = rng.choice([0.1, 0.3, 0.5])  # with many of them, hiders are shut in at times
     kinds = {cell: rng.choice(3, p=[1 - walls, walls / 2, walls / 2]) for cell in sorted(free)}
     tall, low = (frozenset(cell for cell, drawn in kinds.items() if drawn == kind) for kind in (1, 2))
     has_locks, has_preparation = bool(rng.random() < 0.9), bool(rng.random() < 0.5)

@@ -24,8 +24,6 @@ COSINE_SQUARED = {
     90.0: (HALF, Fraction(0)),
     135.0: (HALF, Fraction(-1, 4)),
     180.0: (Fraction(0), Fraction(0)),
-    270.0: (HALF, Fraction(0)),
-    360.0: (Fraction(1), Fraction(0)),
 }
 
 
@@ -68,8 +66,7 @@ class Game:
         agents, objects = arena.hiders + arena.seekers, arena.boxes + arena.ramps
         self.team = [HIDERS] * len(arena.hiders) + [SEEKERS] * len(arena.seekers)
         self.agents = [i for i, placed in enumerate(agents) if placed]
-        self.hiders = [i for i in self.agents if self.team[i] == HIDERS]
-        self.seekers = [i for i in self.agents if self.team[i] == SEEKERS]
+        self.hiders, self.seekers = ([i for i in self.agents if self.team[i] == team] for team in (HIDERS, SEEKERS))
         self.objects = [k for k, placed in enumerate(objects) if placed]
         self.boxes = [k for k in self.objects if k < len(arena.boxes)]
         self.ramps = [k for k in self.objects if k >= len(arena.boxes)]
@@ -84,7 +81,8 @@ class Game:
         self.covered = {cell: k for k in self.objects for cell in self.covers(k)}
         self.locked_by = [NOBODY] * len(objects)
         self.time = 0
-        self.preparation = int(options.preparation * options.max_steps) if arena.has_preparation else 0
+        # Of the decimal number that was written: 0.29 of 100 steps are 29, of floats 28.999999999999996.
+        self.preparation = int(Fraction(str(options.preparation)) * options.max_steps) if arena.has_preparation else 0
         self.events = collections.Counter()
         self.steps_hidden = 0
         self._look()
@@ -100,16 +98,13 @@ class Game:
     def object_at(self, cell: Cell) -> int:
         return self.covered.get(cell, NOTHING)
 
-    def agent_at(self, cell: Cell) -> int:
-        return next((i for i in self.agents if self.positions[i] == cell), NOBODY)
-
     def is_inside(self, cell: Cell) -> bool:
         return 0 <= cell[0] < self.arena.height and 0 <= cell[1] < self.arena.width
 
     # -- a step -------------------------------------------------------------------------------------------------------
 
     def step(self, order: list[int], actions: list[tuple[int, int, int]]) -> list[float]:
-        """Play one step of turns in this order with actions (move, grab, lock) by agent; return the rewards."""
+        """Play turns in this order with actions (move, grab, lock) by agent; return the rewards."""
         was_elevated, waits = list(self.elevated), self.time < self.preparation
         for i in order:
             if i in self.agents:
@@ -156,7 +151,7 @@ class Game:
 
     def _walk(self, i: int, direction: int) -> None:
         b = shifted(self.positions[i], direction)
-        if not self.is_inside(b) or b in self.arena.tall or self.agent_at(b) != NOBODY:
+        if not self.is_inside(b) or b in self.arena.tall or b in (self.positions[j] for j in self.agents):
             return
         on_top = b in self.arena.low or self.object_at(b) != NOTHING
         if on_top and not self.elevated[i]:
@@ -198,23 +193,20 @@ class Game:
 
     def _look(self) -> None:
         """Note who sees whom (``[i][j]``) and what (``[i][k]``), and the hiders that some seeker sees."""
-        self.sees_agents = [[self._sees_agent(i, j) for j in range(len(self.team))] for i in range(len(self.team))]
-        self.sees_objects = [
-            [self._sees_object(i, k) for k in range(len(self.object_positions))] for i in range(len(self.team))
-        ]
+        agents, objects = range(len(self.team)), range(len(self.object_positions))
+        self.sees_agents = [[i != j and j in self.agents and self._sees_agent(i, j) for j in agents] for i in agents]
+        self.sees_objects = [[k in self.objects and self._sees_object(i, k) for k in objects] for i in agents]
         self.found = {i for i in self.hiders if any(self.sees_agents[j][i] for j in self.seekers)}
 
     def _sees_agent(self, i: int, j: int) -> bool:
-        if i == j or i not in self.agents or j not in self.agents:
-            return False
         return self._sees(i, self.positions[j], self.elevated[i] or self.elevated[j], NOTHING)
 
     def _sees_object(self, i: int, k: int) -> bool:
-        if i not in self.agents or k not in self.objects:
-            return False
         return self._sees(i, self.object_positions[k], self.elevated[i], k)
 
     def _sees(self, i: int, target: Cell, over_low: bool, looked_at: int) -> bool:
+        if i not in self.agents:
+            return False
         row, col = self.positions[i]
         down, right = target[0] - row, target[1] - col
         if not in_cone(self.directions[i], down, right, self.options.field_of_view):
@@ -283,10 +275,11 @@ class Game:
         self.steps_hidden += not self.found
         for j in self.seekers:
             self.events["seeker elevated"] += self.elevated[j]
-            spies = self.elevated[j] and any(self.sees_agents[j][i] for i in self.hiders)
+            sees_hider = any(self.sees_agents[j][i] for i in self.hiders)
             stands_in = not self.elevated[j] and self.positions[j] in self.fort
-            self.is_breached |= self.is_enclosed and (spies or stands_in)
-            self.is_over_ramp |= self.is_enclosed and (spies or (stands_in and was_elevated[j]))
+            from_above = (sees_hider and self.elevated[j]) or (stands_in and was_elevated[j])
+            self.is_breached |= self.is_enclosed and (sees_hider or stands_in)
+            self.is_over_ramp |= self.is_enclosed and from_above
 
     def statistics(self) -> dict[str, float]:
         """What is said of the episode at its last step."""
@@ -299,8 +292,10 @@ class Game:
             "hidden": self.steps_hidden / (self.options.max_steps - self.preparation),
         }  # fmt: skip
 
-    def is_solved(self, returns: list[float]) -> bool:
-        return sum(returns[i] for i in self.hiders) / len(self.hiders) > 0
+
+def have_hiders_won(arena: Arena, returns: list[float]) -> bool:
+    earned = [value for value, placed in zip(returns, arena.hiders, strict=False) if placed]
+    return sum(earned) / len(earned) > 0
 
 
 def shifted(cell: Cell, direction: int) -> Cell:
@@ -345,14 +340,13 @@ def touches(down: int, right: int, cell: Cell) -> bool:
 
 @functools.cache
 def in_cone(direction: int, down: int, right: int, field_of_view: float) -> bool:
-    """Whether along >= cos(half) · distance, by squares and signs alone."""
+    """Whether along >= cos(half) · distance, by squares and signs alone. With 360 degrees everything is."""
+    if field_of_view == 360.0:
+        return True
     along = STEPS[direction][0] * down + STEPS[direction][1] * right
     p, q = COSINE_SQUARED[field_of_view]
     distance_squared = down**2 + right**2
-    excess = (along**2 - p * distance_squared, -q * distance_squared)  # along² - cos²(half) · distance²
-    if field_of_view <= 180:
-        return along >= 0 and is_not_negative(*excess)
-    return along >= 0 or is_not_negative(-excess[0], -excess[1])
+    return along >= 0 and is_not_negative(along**2 - p * distance_squared, -q * distance_squared)
 
 
 def is_not_negative(p: Fraction, q: Fraction) -> bool:

@@ -21,7 +21,10 @@ UNREACHABLE = 1 << 30  # larger than any distance and any horizon, and safe to a
 
 @_compiled
 def flood(free: jax.Array, source: jax.Array, width: int) -> jax.Array:
-    """Return the cells that can be reached from those of ``source`` through ``free``, both ``u32[H, K]``."""
+    """Return the cells that can be reached from those of ``source`` through ``free``, both ``u32[H, K]``.
+
+    Also for batches ``[..., H, K]`` of equal rank, which are filled side by side.
+    """
 
     def sweep(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         reached, _ = carry
@@ -42,15 +45,25 @@ def shortest_path(free: jax.Array, start: jax.Array, goal: jax.Array, width: int
         width: ``W``.
     """
     height = free.shape[0]
-    target = bitboard.cell(height, width, goal) & free
+    ends = (bitboard.cell(height, width, end) for end in (start, goal))
+    return shortest_path_between(free, *ends, width)
+
+
+@_compiled
+def shortest_path_between(free: jax.Array, sources: jax.Array, targets: jax.Array, width: int) -> jax.Array:
+    """Return the moves from the nearest of ``sources`` to one of ``targets``, ``i32[]``, or `UNREACHABLE`.
+
+    All three are ``u32[H, K]``; ends that are not ``free`` do not count.
+    """
+    targets = targets & free
 
     def sweep(carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array]):
         reached, moves, _, _ = carry
         grown = _grow(reached, width) & free
-        return grown, moves + 1, jnp.any(grown & target != 0), jnp.any(grown != reached)
+        return grown, moves + 1, jnp.any(grown & targets != 0), jnp.any(grown != reached)
 
-    source = bitboard.cell(height, width, start) & free
-    first = (source, jnp.int32(0), jnp.any(source & target != 0), jnp.bool_(True))
+    source = sources & free
+    first = (source, jnp.int32(0), jnp.any(source & targets != 0), jnp.bool_(True))
     _, moves, found, _ = jax.lax.while_loop(lambda carry: ~carry[2] & carry[3], sweep, first)
     return jnp.where(found, moves, UNREACHABLE)
 

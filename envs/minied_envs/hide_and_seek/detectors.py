@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from minied.env import Milestone
 from minied_envs.grid import bitboard
 from minied_envs.hide_and_seek.level import HIDERS, HideAndSeekLevel, board_of, cells_of
 from minied_envs.hide_and_seek.rules import NOTHING, HideAndSeekState
@@ -24,6 +25,18 @@ NAMES = (
     "ramp_move_preparation", "ramp_move", "ramps_locked_preparation", "ramps_locked",
     "enclosed", "breach", "via_ramp", "surf_steps", "elevated_steps", "ramp_denied", "hidden",
 )  # fmt: skip
+
+PHASES = (
+    Milestone("fort", "enclosed", 0.5, description="In most episodes the hiders are enclosed when preparation ends."),
+    Milestone("ramp_use", "via_ramp", 0.1, description="Seekers come into one fort in ten over a ramp."),
+    Milestone("ramp_defence", "ramp_denied", 0.5, description="Most ramps are locked or inside of the fort in time."),
+    Milestone("surfing", "surf_steps", 1.0, description="Seekers ride a box for more than a step an episode."),
+    Milestone(
+        "surf_defence", "boxes_free_preparation", 0.5, below=True,
+        description="Hardly a box is left unlocked when preparation ends.",
+    ),
+)  # fmt: skip
+"""When a phase counts as emerged: thresholds of our own, as the published ones are read off curves."""
 
 
 class Record(struct.PyTreeNode):

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from minied.errors import UserError, unknown_name
@@ -20,7 +21,7 @@ from minied_envs.hide_and_seek.level import HideAndSeekLevel
 
 Scenario = Literal["quadrant", "rooms", "open", "tiny"]
 
-SMALLEST = {"quadrant": 5, "rooms": 3, "open": 3, "tiny": 3}  # sides of the arena
+QUADRANT_SIDE = 5  # of the arena, at least: a room of 2 x 2 cells, its walls, and as much outside
 DOOR_CELLS = 2  # of a wall between rooms
 TINY_ROOMS = 2  # at most; the wall between them has a gap of one cell
 SECTORS = 3  # of the arena in each direction, where a teacher may ask for things
@@ -88,37 +89,20 @@ class HideAndSeekLevels:
                 )
 
     def check_fits(self, world: Any) -> None:
-        """Raise `UserError` unless a world has room for the smallest levels, and for all of its agents."""
+        """Raise `UserError` unless a world has room for the scenario and for what a level has at least.
+
+        Agents, at most six, find place in any arena: the least ground there is, two rooms of 2 x 2 cells, has eight.
+        """
         dimensions = Dimensions.of(world)
-        height, width = dimensions.arena_height, dimensions.arena_width
-        if min(height, width) < SMALLEST[self.scenario]:
+        sides = dimensions.arena_height, dimensions.arena_width
+        if self.scenario == "quadrant" and min(sides) < QUADRANT_SIDE:
             raise UserError(
-                f"levels.scenario is {self.scenario!r} with an arena of {height}x{width} cells (height and width less twice"
-                f" the margin); allowed: at least {SMALLEST[self.scenario]} each"
+                f"levels.scenario is 'quadrant' with an arena of {sides[0]}x{sides[1]} cells (height and width less twice"
+                f" the margin); allowed: at least {QUADRANT_SIDE} each"
             )
         for name, least, most in zip(KINDS, (1, 1, 0, 0), dimensions.room_for, strict=True):
             _check_between(f"min_{name}", getattr(self, f"min_{name}"), least, most, f" (max_{name})")
         _check_between("max_long", self.max_long, 0, dimensions.max_boxes, " (max_boxes)")
-        hiders, seekers, _, _ = dimensions.room_for
-        for name, number, cells in self._crowds(dimensions):
-            if number > cells:
-                raise UserError(
-                    f"max_hiders and max_seekers are {hiders} and {seekers}; allowed: at most {cells} {name} in all, for"
-                    f" which {self.scenario!r} has room in an arena of {height}x{width}"
-                )
-
-    def _crowds(self, dimensions: Dimensions) -> list[tuple[str, int, int]]:
-        """Return who must find place where: of whom, how many, and the cells that there are at least."""
-        hiders, seekers, _, _ = dimensions.room_for
-        height, width = dimensions.arena_height, dimensions.arena_width
-        if self.scenario == "quadrant":
-            rows, cols = walls.quadrant_sides(dimensions)
-            outside = height * width - (rows + 1) * (cols + 1)
-            if self.hiders_in_room:
-                return [("hiders", hiders, rows * cols), ("seekers", seekers, outside)]
-            return [("agents", hiders + seekers, outside)]
-        longest = max(height, width) - 1  # of a wall, with its door
-        return [("agents", hiders + seekers, height * width - (self.most_rooms - 1) * longest)]
 
     @property
     def fewest_rooms(self) -> int:
@@ -169,14 +153,19 @@ class Plan(struct.PyTreeNode):
 def draw(key: jax.Array, options: HideAndSeekLevels, dimensions: Dimensions) -> HideAndSeekLevel:
     """Return one level of the chosen distribution: valid, canonical, and all its agents can meet. Consumes ``key``."""
     # All randomness comes in one call, one word a decision: compiling and running each further call costs as much.
-    num_walls, num_things = options.most_rooms - 1, sum(dimensions.room_for)
-    words = jax.random.bits(key, (NUM_WORDS + 2 * num_walls + 2 * num_things,), jnp.uint32)
-    plan = make_plan(words[: NUM_WORDS + 2 * num_walls], options, dimensions)
-    return build(words[NUM_WORDS + 2 * num_walls :].reshape(2, num_things), plan, options, dimensions)
+    number = num_decisions(options)
+    words = jax.random.bits(key, (number + 2 * sum(dimensions.room_for),), jnp.uint32)
+    plan = make_plan(words[:number], options, dimensions)
+    return build(words[number:].reshape(2, -1), plan, options, dimensions)
+
+
+def num_decisions(options: HideAndSeekLevels) -> int:
+    """Return how many random words a plan takes: one a decision, two a wall between rooms."""
+    return NUM_WORDS + 2 * (options.most_rooms - 1)
 
 
 def make_plan(words: jax.Array, options: HideAndSeekLevels, dimensions: Dimensions) -> Plan:
-    """Return random decisions of ``u32[NUM_WORDS + 2 (M - 1)]`` random words."""
+    """Return random decisions of random words, ``u32[num_decisions]``."""
 
     def between(word: jax.Array, least: int | jax.Array, most: int | jax.Array) -> jax.Array:
         return least + bitboard.scale(word, most - least + 1)
@@ -244,9 +233,12 @@ def _wanted(plan: Plan, allowed: jax.Array, options: HideAndSeekLevels, dimensio
 
 def sector(dimensions: Dimensions, number: jax.Array) -> jax.Array:
     """Return one of the `SECTORS` x `SECTORS` parts of the arena, in reading order, ``u32[H, 1]``; ``number``: ``i32[]``."""
-    sizes = (dimensions.arena_height, dimensions.arena_width)
-    parts = (number // SECTORS, number % SECTORS)
-    top, left = (part * size // SECTORS for part, size in zip(parts, sizes, strict=True))
-    bottom, right = ((part + 1) * size // SECTORS for part, size in zip(parts, sizes, strict=True))
-    margin = dimensions.margin
-    return walls.rectangle(dimensions.height, margin + top, margin + left, bottom - top, right - left)
+    rows, cols = (jnp.asarray(cuts(size)) for size in (dimensions.arena_height, dimensions.arena_width))
+    down, right = number // SECTORS, number % SECTORS
+    top, left, margin = rows[down], cols[right], dimensions.margin
+    return walls.rectangle(dimensions.height, margin + top, margin + left, rows[down + 1] - top, cols[right + 1] - left)
+
+
+def cuts(size: int) -> np.ndarray:
+    """Return where the sectors of so many rows or columns begin, and where the last one ends, ``i32[SECTORS + 1]``."""
+    return np.arange(SECTORS + 1, dtype=np.int32) * size // SECTORS

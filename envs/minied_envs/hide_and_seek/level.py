@@ -23,7 +23,7 @@ MIN_SIDE, MAX_SIDE = 4, 20  # of the grid; the table of rays grows with the thir
 
 Placed = tuple[int, int, int]  # row, col, and direction or shape
 
-_CELLS_OF_SHAPE = np.array(  # [shape, Q, 2], seen from the centre
+CELLS_OF_SHAPE = np.array(  # [shape, Q, 2], seen from the centre
     [[(0, 0), (0, 0), (0, 0)], [(0, -1), (0, 0), (0, 1)], [(-1, 0), (0, 0), (1, 0)]], np.int32
 )
 
@@ -112,7 +112,7 @@ def board_of(height: int, width: int, positions: jax.Array, active: jax.Array) -
 
 def is_valid(level: HideAndSeekLevel, height: int, width: int) -> jax.Array:
     """Return whether everything present stands on its own free cells of the grid and each team has somebody, ``bool[]``."""
-    positions, active = _taken_cells(level)
+    positions, active = taken_cells(level)
     row, col = positions[:, 0], positions[:, 1]
     inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
     numbers = jnp.where(active & inside, row * width + col, -1 - jnp.arange(row.shape[0], dtype=jnp.int32))
@@ -124,15 +124,20 @@ def is_valid(level: HideAndSeekLevel, height: int, width: int) -> jax.Array:
     return walls_fit & jnp.all(inside | ~active) & ~jnp.any(same) & ~jnp.any(on_wall & active)
 
 
-def _taken_cells(level: HideAndSeekLevel) -> tuple[jax.Array, jax.Array]:
+def taken_cells(level: HideAndSeekLevel) -> tuple[jax.Array, jax.Array]:
     """Return all cells that something takes, ``i32[N + O·Q, 2]``, each once, and which of them count, ``bool[N + O·Q]``."""
+    positions, active = object_cells(level)
+    return jnp.concatenate([level.agent_positions, positions]), jnp.concatenate([level.agent_present, active])
+
+
+def object_cells(level: HideAndSeekLevel) -> tuple[jax.Array, jax.Array]:
+    """Return the cells that boxes and ramps take, ``i32[O·Q, 2]``, each once, and which of them count, ``bool[O·Q]``."""
     cells = cells_of(level.object_positions, level.object_shapes)
     # The three cells of a single one are the same: only the middle one counts.
     counts = level.object_present[:, None] & (
         (level.object_shapes != SINGLE)[:, None] | (jnp.arange(MAX_CELLS) == 1)[None, :]
     )
-    positions = jnp.concatenate([level.agent_positions, cells.reshape(-1, 2)])
-    return positions, jnp.concatenate([level.agent_present, counts.reshape(-1)])
+    return cells.reshape(-1, 2), counts.reshape(-1)
 
 
 def has_teams(level: HideAndSeekLevel, num_hiders: int) -> jax.Array:
@@ -249,6 +254,6 @@ def _named_cells(level: HideAndSeekLevel, num_hiders: int) -> list[tuple[str, li
         name = f"hider {i + 1}" if i < num_hiders else f"seeker {i + 1 - num_hiders}"
         named.append((name, [level.agent_positions[i].tolist()]))
     for i in np.flatnonzero(level.box_present):
-        cells = level.box_positions[i] + _CELLS_OF_SHAPE[int(level.box_shapes[i])]
+        cells = level.box_positions[i] + CELLS_OF_SHAPE[int(level.box_shapes[i])]
         named.append((f"box {i + 1}", np.unique(cells, axis=0).tolist()))
     return named + [(f"ramp {i + 1}", [level.ramp_positions[i].tolist()]) for i in np.flatnonzero(level.ramp_present)]

@@ -62,7 +62,7 @@ def observe(
     if world.lidar:
         observation["lidar"] = _lidar(world, level, state)[..., None]
     if world.observation == "egocentric":
-        view, whole_view = picture.pictures(world, level, state)
+        view, whole_view = picture.pictures(world, level, state, sees_agents)
         return observation | {"view": view, "whole_view": whole_view}
     observation["agents"] = _agents(world, level, state, sees_agents)
     of_boxes, of_ramps = jnp.split(sees_objects, [world.max_boxes], axis=1)

@@ -56,8 +56,17 @@ def _meaning(code: int) -> dict[str, float]:
     return {"opponent" if is_opponent else "team_mate": 1.0, "elevated": float(is_elevated)}
 
 
-def pictures(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeekState) -> tuple[jax.Array, jax.Array]:
-    """Return what each agent sees around it and what there is, codes ``u8[N, V, V]`` each."""
+def pictures(
+    world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeekState, sees_agents: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return what each agent sees around it and what there is, codes ``u8[N, V, V]`` each.
+
+    Args:
+        world: its options.
+        level: of the episode.
+        state: now.
+        sees_agents: ``bool[N, N]``; those that are seen are shown, also where they stand above ground that is not.
+    """
     around = np.arange(world.view_size, dtype=np.int32) - world.view_size // 2
     shape = (world.num_agents, world.view_size, world.view_size)
     rows = jnp.broadcast_to(state.positions[:, 0, None, None] + around[None, :, None], shape)
@@ -73,14 +82,15 @@ def pictures(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeekSt
             _at(rows, cols, cells[number, 0]) | _at(rows, cols, cells[number, 1]) | _at(rows, cols, cells[number, 2])
         )
         codes = jnp.where(there & level.object_present[number], of_objects[:, number, None, None], codes)
+    shown = jnp.where(sight.visible_cells(world, level, state, rows, cols), codes, UNSEEN)
     for number in range(world.num_agents):
         is_opponent = jnp.asarray(world.is_hider != world.is_hider[number], jnp.int32)[:, None, None]
         code = FIRST_AGENT + 2 * is_opponent + state.elevated[number].astype(jnp.int32)
         is_other = (np.arange(world.num_agents) != number)[:, None, None]
         there = _at(rows, cols, state.positions[number]) & level.agent_present[number] & is_other
         codes = jnp.where(there, code, codes)
-    seen = sight.visible_cells(world, level, state, rows, cols)
-    return jnp.where(seen, codes, UNSEEN).astype(jnp.uint8), codes.astype(jnp.uint8)
+        shown = jnp.where(there & sees_agents[:, number, None, None], code, shown)
+    return shown.astype(jnp.uint8), codes.astype(jnp.uint8)
 
 
 def _object_codes(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeekState) -> jax.Array:

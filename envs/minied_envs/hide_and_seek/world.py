@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minied.env import Environment
+from minied.env import Environment, Milestone
 from minied.errors import UserError
 from minied.spaces import Dict, MultiDiscrete
 from minied_envs.hide_and_seek import detectors, novelty, observe, rules, sight
@@ -118,6 +118,11 @@ class HideAndSeek(Environment[HideAndSeekLevel, HideAndSeekState]):
     def teams(self) -> tuple[int, ...]:
         """0 for hiders, which come first, 1 for seekers."""
         return (HIDERS,) * self.max_hiders + (SEEKERS,) * self.max_seekers
+
+    @property
+    def milestones(self) -> tuple[Milestone, ...]:  # type: ignore[override]  # a constant in other worlds
+        """The phases that may emerge, see `minied_envs.hide_and_seek.detectors`."""
+        return detectors.PHASES
 
     @property
     def is_hider(self) -> np.ndarray:

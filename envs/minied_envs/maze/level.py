@@ -15,6 +15,7 @@ from flax import struct
 from minied.errors import UserError
 from minied_envs.grid import bitboard
 from minied_envs.grid.moves import same
+from minied_envs.grid.text import read_rows
 
 WALL, FLOOR, GOAL, TELEVISION = "#", ".", "G", "T"
 AGENTS = ">v<^"  # by direction: east, south, west, north
@@ -157,7 +158,7 @@ def from_text(text: str, height: int, width: int, noisy_tv: bool = False) -> Maz
     Blank lines around the drawing and blanks around its lines are ignored. Raises `UserError` that names the line and
     the column, both counted from 1 as an editor does.
     """
-    rows = read_rows(text, FLOOR + WALL + GOAL + AGENTS + TELEVISION * noisy_tv)
+    rows, _ = read_rows(text, FLOOR + WALL + GOAL + AGENTS + TELEVISION * noisy_tv, "# . G and one of > v < ^")
     if (len(rows), len(rows[0])) != (height, width):
         raise UserError(f"the level is drawn {len(rows)}x{len(rows[0])}; this world is {height}x{width}")
     agent, symbol = find_one(rows, AGENTS, "agent")
@@ -168,24 +169,6 @@ def from_text(text: str, height: int, width: int, noisy_tv: bool = False) -> Maz
     if any(TELEVISION in row for row in rows):
         return level.replace(television=jnp.asarray(find_one(rows, TELEVISION, "television")[0], jnp.uint8))
     return with_television(level, noisy_tv)
-
-
-def read_rows(text: str, symbols: str) -> list[str]:
-    """Return the rows of a drawing, all equally long and of known symbols only, or raise `UserError`."""
-    lines = [line.strip() for line in text.splitlines()]
-    filled = [number for number, line in enumerate(lines, 1) if line]
-    if not filled:
-        raise UserError("the level is empty; draw it with # . G and one of > v < ^")
-    first, last = filled[0], filled[-1]
-    width = len(lines[first - 1])
-    for number in range(first, last + 1):
-        line = lines[number - 1]
-        for column, symbol in enumerate(line, 1):
-            if symbol not in symbols:
-                raise UserError(f"unknown symbol {symbol!r} at line {number}, column {column}; known: {symbols}")
-        if len(line) != width:
-            raise UserError(f"line {number} of the level has {len(line)} cells; line {first} has {width}")
-    return lines[first - 1 : last]
 
 
 def find_one(rows: Sequence[str], symbols: str, name: str) -> tuple[tuple[int, int], str]:

@@ -1,4 +1,4 @@
-"""The maze of minied alone, 13×13, random actions: environment steps per second.
+"""The maze of minied alone, 13×13, random actions: environment steps per second; or another world, of a preset.
 
 Timed: ``Environment.step`` of the registered world ``maze``, with the options of the preset maze/minimax_dr, in the loop of
 ``world_loop``. ``--restart same`` starts an environment whose episode ended on its level again, as minied's rollout does;
@@ -29,7 +29,8 @@ def build(options: argparse.Namespace) -> Any:
     from minied.spaces import Coded, Dict
 
     size = ["--env.height", str(options.size), "--env.width", str(options.size)]
-    env = load_config("maze/minimax_dr", [*size, "--env.levels.num-walls", str(options.walls), *options.config]).env
+    size = [] if options.preset else [*size, "--env.levels.num-walls", str(options.walls)]
+    env = load_config(options.preset or "maze/minimax_dr", [*size, *options.config]).env
     space, num_envs, is_fresh = env.level_space, options.num_envs, options.restart == "fresh"
     parts = dict(env.observation_space.parts) if isinstance(env.observation_space, Dict) else {}
     stock = options.stock or 4 * num_envs
@@ -63,8 +64,10 @@ def build(options: argparse.Namespace) -> Any:
         select = jax.vmap(jax.lax.select)
         return jax.tree.map(lambda a, b: select(condition, a, b), new, old)
 
-    facts = {"world": "minied maze", "max_episode_steps": env.max_steps, "levels_in_stock": stock if is_fresh else 0}
-    return world_workload(options, begin, step, env.action_space.n, facts, batched=True)
+    name = f"minied {options.preset or 'maze'}"
+    facts = {"world": name, "max_episode_steps": env.max_steps, "levels_in_stock": stock if is_fresh else 0}
+    agents = {} if env.num_agents == 1 else {"num_agents": env.num_agents}
+    return world_workload(options, begin, step, env.action_space.n, facts, batched=True, **agents)
 
 
 def main() -> None:
@@ -75,6 +78,7 @@ def main() -> None:
     parser.add_argument("--restart", choices=("same", "fresh"), default="same", help="the level after an episode")
     parser.add_argument("--observe", choices=("images", "codes"), default="images", help="decoded or as stored")
     parser.add_argument("--size", type=int, default=13, help="height and width in cells")
+    parser.add_argument("--preset", default="", help="take the world of this preset, at its own size")
     parser.add_argument("--walls", type=int, default=60, help="walls drawn for a level")
     parser.add_argument("--stock", type=int, default=0, help="levels drawn at once; 0: four for each environment")
     serve(parser, build, ["minied"], passed_on="config")

@@ -26,6 +26,7 @@ def world_workload(
     num_actions: int,
     facts: dict[str, Any],
     batched: bool = False,
+    num_agents: int = 1,
 ) -> Any:
     """Return the `protocol.Workload` of one world.
 
@@ -37,10 +38,12 @@ def world_workload(
         facts: what to tell of the world.
         batched: `begin` and `step` are of all environments at once, with keys ``[N]`` and actions ``i32[N]``, for a world
             that restarts them together.
+        num_agents: who act in each environment; actions of several are ``i32[N, agents]``.
     """
     from protocol import Workload  # found next to the script that runs
 
     num_envs, steps = options.num_envs, options.steps
+    shape = (steps, num_envs) if num_agents == 1 else (steps, num_envs, num_agents)
     if not batched:
         begin, step = jax.vmap(begin), jax.vmap(step)
 
@@ -55,7 +58,7 @@ def world_workload(
     def run(key: jax.Array, states: Any) -> Any:
         key, action_key, world_key = jax.random.split(key, 3)
         keys = jax.random.split(world_key, steps * num_envs).reshape(steps, num_envs, -1)
-        actions = jax.random.randint(action_key, (steps, num_envs), 0, num_actions)
+        actions = jax.random.randint(action_key, shape, 0, num_actions)
         (states, total), _ = jax.lax.scan(one_step, (states, jnp.float32(0)), (keys, actions))
         return key, states, total
 

@@ -29,15 +29,15 @@ class _Network(nn.Module):
 
     @nn.compact
     def __call__(self, carry: Carry, observation: Any, reset: jax.Array, earlier: Earlier | None = None):
-        critics = critics_of(self.config)
+        critics = _critics_of(self.config)
         if not critics:
             carry, features, activations = self._tower("", carry, observation, reset, earlier)
             return carry, *self._heads([features]), activations
-        parts = (
-            [None] * len(carry) if earlier is None else [earlier.replace(activations=a) for a in earlier.activations]
-        )
-        towers = zip(("", *critics), carry, parts, strict=True)
-        runs = [self._tower(name, memory, observation, reset, part) for name, memory, part in towers]
+        spared = [None] * len(carry)
+        if earlier is not None:
+            spared = [earlier.replace(activations=each) for each in earlier.activations]
+        towers = zip(("", *critics), carry, spared, strict=True)
+        runs = [self._tower(name, memory, observation, reset, past) for name, memory, past in towers]
         carry, features, activations = zip(*runs, strict=True)
         return carry, *self._heads(features), activations if jax.tree.leaves(activations) else ()
 
@@ -94,7 +94,7 @@ class _Network(nn.Module):
         return nn.tanh, orthogonal(2**0.5), orthogonal(1.0)
 
 
-def critics_of(config: NetworkConfig) -> tuple[str, ...]:
+def _critics_of(config: NetworkConfig) -> tuple[str, ...]:
     """Return the names of the critics that have an encoder and a memory of their own; none if they are shared."""
     each = tuple(f"critic_{k}" for k in range(config.num_value_heads))
     return {"shared": (), "own": ("critic",), "each": each}[config.critic]
@@ -111,11 +111,13 @@ class ActorCritic:
     observation_space: Space
     action_space: ActionSpace
     config: NetworkConfig
+    num_agents: int = 1
+    """N, whose rows lie together: those of one environment are all played by one policy of an ensemble."""
 
     @classmethod
     def of(cls, env: Environment, config: NetworkConfig) -> "ActorCritic":
         """Return the student whose network fits ``env``. Raises `UserError` for a mask of another number of actions."""
-        student = cls(env.observation_space, env.action_space, config)
+        student = cls(env.observation_space, env.action_space, config, env.num_agents)
         number = env.action_space.n
         for name, space in student._spaces.items():
             if isinstance(space, Mask) and space.n != number:
@@ -140,10 +142,11 @@ class ActorCritic:
         if self.config.num_policy_heads == 1:
             return memory
         # The acting head travels with the row, so that it stays the row's own when a minibatch shuffles rows.
-        return memory, jnp.arange(num_rows, dtype=jnp.int32) % self.config.num_policy_heads
+        environments = jnp.arange(num_rows, dtype=jnp.int32) // self.num_agents
+        return memory, environments % self.config.num_policy_heads
 
     def _memories(self, num_rows: int) -> Any:
-        memory, critics = initial_carry(self.config, num_rows), critics_of(self.config)
+        memory, critics = initial_carry(self.config, num_rows), _critics_of(self.config)
         return (memory, *(memory for _ in critics)) if critics else memory
 
     def apply(

@@ -43,9 +43,9 @@ class NetworkConfig:
     num_value_heads: int = 1
     """K, the size of the ensemble of value heads; scores of disagreement need at least 2."""
     num_policy_heads: int = 1
-    """P, the size of the ensemble of policies, which share encoder and memory. Row i of a batch (an environment's agent) is
-    played by policy i mod P, which alone learns from it, whatever ``ppo.ensemble_data`` says; scores of policy
-    disagreement need at least 2."""
+    """P, the size of the ensemble of policies, which share encoder and memory. The agents
+    of environment i of a batch are played by policy i mod P, which alone learns from them, whatever
+    ``ppo.ensemble_data`` says; scores of policy disagreement need at least 2."""
     critic: Critic = "shared"
     """What the value heads read: `shared`, the policy's encoder and memory; `own`, an encoder and a memory of their own,
     which see all entities that are present and the privileged parts of the observation; `each`, such ones for every value

@@ -14,7 +14,7 @@ import numpy as np
 from minied.env import Environment
 from minied.errors import UserError
 from minied.spaces import Space
-from minied.students.base import Activations, Carry, Earlier, Parameters, RecordingStudent
+from minied.students.base import Activations, Carry, Earlier, Parameters, RecordingStudent, Student
 from minied.students.networks.actor_critic import ActorCritic
 from minied.students.networks.config import NetworkConfig
 
@@ -38,6 +38,25 @@ def require_same_teams(student: Any, env: Environment) -> None:
         )
 
 
+def by_team(student: Student, teams: tuple[int, ...]) -> "TeamStudent":
+    """Return the student that plays each of ``teams`` with parameters of its own: ``student`` itself if it does so."""
+    return student if isinstance(student, TeamStudent) else TeamStudent(student, teams)
+
+
+def two_teams(
+    student: Student, teams: tuple[int, ...], first: Parameters, second: Parameters
+) -> tuple["TeamStudent", dict[str, Parameters]]:
+    """Return the student and the parameters with which ``first`` plays the first of two teams and ``second`` the other.
+
+    Each is a whole set of parameters of ``student``; where teams have parameters of their own, their team's part is taken.
+    """
+    player = by_team(student, teams)
+    one, other = player.names
+    if isinstance(student, TeamStudent):
+        first, second = first[one], second[other]
+    return player, player.named(first, second)
+
+
 @dataclasses.dataclass(frozen=True)
 class TeamStudent:
     """A whole set of parameters for every team, a `RecordingStudent` around one that is applied to each team's rows.
@@ -45,8 +64,8 @@ class TeamStudent:
     Parameters are ``{"team_0": ..., "team_1": ...}``. All that has rows keeps their order.
     """
 
-    student: ActorCritic
-    teams: tuple[int, ...]  # of each agent
+    student: Any  # a `Student`; a `RecordingStudent`, if it is to record
+    teams: tuple[int, ...]  # of each agent; or of all agents of several environments, which rows then repeat
 
     @property
     def observation_space(self) -> Space:
@@ -59,11 +78,14 @@ class TeamStudent:
         return {name: self.student.init(each) for each, name in zip(keys, self._agents, strict=True)}
 
     def initial_carry(self, num_rows: int) -> Carry:
-        """Return the memory of ``num_rows`` rows at the start of their episodes; each team's rows are counted from 0."""
+        """Return the memory of ``num_rows`` rows at the start of their episodes."""
         num_environments = num_rows // len(self.teams)
-        return self._joined(
-            [self.student.initial_carry(num_environments * len(agents)) for agents in self._agents.values()], axis=0
-        )
+
+        def of_team(agents: list[int]) -> Carry:
+            student = dataclasses.replace(self.student, num_agents=len(agents))
+            return student.initial_carry(num_environments * len(agents))
+
+        return self._joined([of_team(agents) for agents in self._agents.values()], axis=0)
 
     def apply(
         self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array
@@ -94,6 +116,15 @@ class TeamStudent:
             return carry, self.student.policies(parameters, carry, observation, reset)
 
         return self._run(policies, parameters, carry, (observation, reset))[1]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the teams' parameters, by number of the team."""
+        return tuple(self._agents)
+
+    def named(self, *parameters: Parameters) -> dict[str, Parameters]:
+        """Return the parameters of each team, given in the order of `names`, as those of all."""
+        return dict(zip(self.names, parameters, strict=True))
 
     @property
     def _agents(self) -> dict[str, list[int]]:

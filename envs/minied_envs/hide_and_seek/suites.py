@@ -1,0 +1,78 @@
+"""Which held-out levels is a student of hide and seek tested on?
+
+Levels as training draws them, of a key of their own; the same ones without ramps, locks or preparation, which tells what
+those are worth to whom; and a ladder of hand-drawn arenas. All are played in the world that is tested.
+"""
+
+import functools
+import zlib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from minied.errors import unknown_name
+from minied.levels.space import Suite
+from minied_envs.hide_and_seek import generators, maps
+from minied_envs.hide_and_seek.dimensions import Dimensions
+from minied_envs.hide_and_seek.level import HideAndSeekLevel, canonical
+from minied_envs.hide_and_seek.world import HideAndSeek
+
+NUM_LEVELS = 32
+RANDOM, LADDER = "random", "ladder"
+
+Ablation = Callable[[HideAndSeekLevel], HideAndSeekLevel]
+ABLATIONS: dict[str, Ablation] = {
+    "ramps": lambda level: canonical(level.replace(ramp_present=jnp.zeros_like(level.ramp_present))),
+    "locks": lambda level: level.replace(has_locks=jnp.zeros_like(level.has_locks)),
+    "preparation": lambda level: level.replace(has_preparation=jnp.zeros_like(level.has_preparation)),
+}
+
+
+def descriptions(world: HideAndSeek) -> dict[str, str]:
+    """Return the names of the suites for a world, the default first, each with a sentence."""
+    kind = f"{world.levels.scenario!r}, {world.height}x{world.width}, horizon {world.max_steps}"
+    told = {RANDOM: f"{NUM_LEVELS} levels as training draws them, by the sizes of the teams: {kind}."}
+    told |= {f"no_{name}": f"The levels of {RANDOM!r} without {name}." for name in _ablations(world)}
+    names = maps.names_that_fit(Dimensions.of(world))
+    if names:
+        told[LADDER] = f"Arenas drawn by hand, from an open field to boxes to ride on, {len(names)} levels."
+    return told
+
+
+def _ablations(world: HideAndSeek) -> tuple[str, ...]:
+    """Return what the levels of a world have that can be left out."""
+    has = {"ramps": world.max_ramps > 0, "locks": True, "preparation": world.preparation > 0}
+    return tuple(name for name in ABLATIONS if has[name] and getattr(world.levels, name))
+
+
+@functools.cache
+def build(world: HideAndSeek, name: str) -> tuple[Suite, ...]:
+    """Return the only part of a suite; the same at every call."""
+    told = descriptions(world)
+    if name not in told:
+        raise unknown_name("suite", name, list(told))
+    with jax.ensure_compile_time_eval():
+        levels, names = _ladder(world) if name == LADDER else _random(world)
+        ablation = ABLATIONS.get(name.removeprefix("no_"))
+        levels = levels if ablation is None else jax.vmap(ablation)(levels)
+    return (Suite(name, world, levels, names, told[name]),)
+
+
+def _random(world: HideAndSeek) -> tuple[HideAndSeekLevel, tuple[str, ...]]:
+    """Return the levels of the generator and their names, "2v1" for two hiders and a seeker."""
+    keys = jax.random.split(jax.random.key(zlib.crc32(RANDOM.encode())), NUM_LEVELS)
+    draw = functools.partial(generators.draw, options=world.levels, dimensions=Dimensions.of(world))
+    levels = jax.jit(jax.vmap(draw))(keys)
+    present = np.asarray(levels.agent_present)
+    sizes = zip(present[:, : world.max_hiders].sum(axis=1), present[:, world.max_hiders :].sum(axis=1), strict=True)
+    return levels, tuple(f"{hiders}v{seekers}" for hiders, seekers in sizes)
+
+
+def _ladder(world: HideAndSeek) -> tuple[HideAndSeekLevel, tuple[str, ...]]:
+    """Return the maps that fit the world, and their names."""
+    dimensions = Dimensions.of(world)
+    names = maps.names_that_fit(dimensions)
+    levels = [world.level_space.from_text(maps.drawing(name, dimensions)) for name in names]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *levels), names
