@@ -9,6 +9,7 @@ import numpy as np
 from flax import struct
 
 from minied.spread import Spread
+from minied.students.base import Parameters
 from minied.students.ppo import StudentState, init_student
 from minied.teachers.base import Schedule
 from minied.train.setting import Setting
@@ -103,6 +104,15 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
     # first iterations the very keys of the first member.
     schedule_key = jax.random.fold_in(jax.random.key(schedule_seed), _SCHEDULE)
     return RunState(schedule=Schedule.start(schedule_key), members=members)
+
+
+def begun_with(setting: Setting, state: RunState, parameters: Parameters) -> RunState:
+    """Return the state before the first iteration with other ``parameters`` ``[S, ...]`` of the one student."""
+    members = state.members.replace(student=state.members.student.replace(parameters=parameters))
+    if setting.self_play is not None:  # whose first snapshot is the policy that the run begins with
+        alone = jax.tree.map(lambda leaf: leaf[:, None], parameters)  # [S, P = 1, ...]
+        members = members.replace(pool=jax.vmap(setting.self_play.first_pool)(alone))
+    return state.replace(members=members)
 
 
 def _others(key: jax.Array, setting: Setting) -> Any:
