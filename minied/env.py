@@ -116,6 +116,9 @@ class Environment(abc.ABC, Generic[LevelT, StateT]):
         episode beyond its return (how far a box was moved, say). What they are at its last step is logged, in training as
         ``new/episode/NAME`` (by source of the levels), and of every evaluation as ``statistics``; a world keeps in its state
         what they are made of. NaN: not defined for this episode.
+
+        ``info`` may hold ``novelty``, ``u32[2]``: a hash of the state after the step (`minied.levels.space.hash_words`),
+        equal for states that are the same to who explores. A bonus that counts states reads it (``TrainConfig.bonus``).
         """
 
     def is_solved(self, episode_return: jax.Array) -> jax.Array:

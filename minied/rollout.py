@@ -36,6 +36,7 @@ class Rollout(struct.PyTreeNode):
     lengths: jax.Array  # i32[T, B], likewise
     log_policy: jax.Array = UNKEPT  # f32[T, B, N, A], log-probabilities of all actions; if asked for
     policy_ensemble: jax.Array = UNKEPT  # f32[T, B, N, P, A], likewise of every policy head; if asked for
+    novelty: jax.Array = UNKEPT  # u32[T, B, 2], a hash of the state after step t, of worlds that tell; if asked for
     present: Any = UNKEPT  # bool[T, B, N], which agents took part in step t, of worlds that tell (`Environment.step`)
     statistics: dict[str, jax.Array] = struct.field(default_factory=dict)  # f32[T, B], of the episode until step t
     info: Any = UNKEPT  # what the world tells of each step, [T, B, ...]; if asked for
@@ -100,7 +101,7 @@ def collect(
         num_steps: ``T``.
         bootstrap_truncated: also evaluate the observation at which a time-out cut an episode off (one more pass of the
             network a step); otherwise ``bootstrap_values`` are 0.
-        keep: which of ``log_policy``, ``policy_ensemble`` and ``info`` to record, for those that ask for them.
+        keep: which of ``log_policy``, ``policy_ensemble``, ``novelty`` and ``info`` to record, for those that ask for them.
         keep_activations_of: of how many rows, from the first, to record the student's activations, where its learner
             starts; 0 if it is no `RecordingStudent`.
         part: takes from arrays ``[T, B, ...]`` of a batch of which only a part is played here what belongs to that part.
@@ -143,6 +144,7 @@ def collect(
             lengths=running.length,
             log_policy=jax.nn.log_softmax(logits) if "log_policy" in keep else UNKEPT,
             policy_ensemble=ensemble,
+            novelty=_novelty(env, info) if "novelty" in keep else UNKEPT,
             present=_present(env, info),
             statistics=_statistics(env, info),
             info=info if "info" in keep else UNKEPT,
@@ -169,6 +171,18 @@ def _present(env: Environment, info: dict[str, jax.Array]) -> Any:
             f"info['present'] of {type(env).__name__} is {kind}; allowed: bool[{env.num_agents}], one an agent"
         )
     return present
+
+
+def _novelty(env: Environment, info: dict[str, Any]) -> jax.Array:
+    """Return a hash of the state after a step, ``u32[B, 2]``."""
+    told = info.get("novelty")
+    if not isinstance(told, jax.Array) or told.shape[1:] != (2,) or told.dtype != jnp.uint32:
+        found = "missing" if told is None else _kind(told)
+        raise UserError(
+            f"info['novelty'] of {_name(env)} is {found}; allowed where states are counted (bonus.coefficient above 0):"
+            " uint32[2], a hash of the state"
+        )
+    return told
 
 
 def _statistics(env: Environment, info: dict[str, Any]) -> dict[str, jax.Array]:

@@ -5,7 +5,7 @@ recurrent student sees each stream whole, from the memory with which the rollout
 (environments × agents) of a minibatch, ``K`` value heads, ``A`` actions.
 """
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -85,6 +85,7 @@ class StudentState(struct.PyTreeNode):
 
     parameters: Parameters
     optimizer: optax.OptState
+    bonus: Any = ()  # what a bonus of `minied.students.bonuses` remembers, if there is one
 
 
 def init_student(key: jax.Array, student: Student, config: PPOConfig) -> StudentState:
@@ -135,7 +136,7 @@ def update(
         direction, optimizer = _optimizer(config).update(gradient, state.optimizer, state.parameters)
         step = jax.tree.map(lambda leaf: -rate * leaf, direction)
         metrics["gradient_norm"] = optax.tree.norm(gradient)
-        return StudentState(optax.apply_updates(state.parameters, step), optimizer), metrics
+        return state.replace(parameters=optax.apply_updates(state.parameters, step), optimizer=optimizer), metrics
 
     def epoch(
         state: StudentState, number_and_key: tuple[jax.Array, jax.Array]

@@ -11,6 +11,7 @@ from minied.levels.finite import FiniteLevelSpace
 from minied.levels.space import LevelSpace
 from minied.registry import load, name_of
 from minied.scores.base import validate_score
+from minied.students.bonuses.counts import CountBonus
 from minied.students.networks.config import NetworkConfig
 from minied.students.ppo import PPOConfig
 from minied.students.transfer import Reset
@@ -64,6 +65,8 @@ class TrainConfig:
     """The student's network."""
     ppo: PPOConfig = PPOConfig()
     """The student's learner."""
+    bonus: CountBonus = CountBonus()
+    """What the learner adds to the rewards for exploring."""
     start_from: StartFrom = StartFrom()
     """Another run to go on from."""
     seed: int = 0

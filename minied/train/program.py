@@ -31,7 +31,7 @@ from minied.teachers.base import Schedule
 from minied.train.config import TrainConfig
 from minied.train.loop import advance, broken, fault, has_diverged, is_finished
 from minied.train.setting import Setting
-from minied.train.state import Member, RunState, init_state, map_members, specs_of
+from minied.train.state import Member, RunState, begun_with, init_state, map_members, specs_of
 from minied.train.update import probe_of
 
 MAX_TRAINING_LEVELS = 200
@@ -74,9 +74,8 @@ class Program:
         seeds = self.config.seed + np.arange(self.config.num_seeds, dtype=np.uint32)
         state = _init(self._setting, jnp.asarray(seeds), jnp.uint32(self.config.schedule_seed))
         if earlier is not None:
-            student = state.members.student
-            parameters = take_over(student.parameters, earlier, self.transfer(earlier))
-            state = state.replace(members=state.members.replace(student=student.replace(parameters=parameters)))
+            parameters = take_over(state.members.student.parameters, earlier, self.transfer(earlier))
+            state = begun_with(self._setting, state, parameters)
         return self._placed(state)
 
     def transfer(self, earlier: Mapping[str, np.ndarray]) -> Transfer:

@@ -12,6 +12,7 @@ from minied.levels.space import LevelSpace
 from minied.scores.base import needs_of
 from minied.spread import Spread, spread_of
 from minied.students.base import Student
+from minied.students.bonuses.counts import CountBonus
 from minied.students.networks.teams import student_of
 from minied.students.ppo import PPOConfig
 from minied.teachers.base import Teacher
@@ -24,6 +25,7 @@ class Setting(struct.PyTreeNode):
 
     teacher: Teacher
     ppo: PPOConfig
+    bonus: CountBonus | None  # None: there is none, which costs nothing
     total_updates: jax.Array  # i32[]
     max_rollouts: jax.Array  # i32[], batches of steps after which no further iteration begins
     env: Environment = struct.field(pytree_node=False)  # with an agent axis
@@ -53,6 +55,7 @@ class Setting(struct.PyTreeNode):
         return cls(
             teacher=config.teacher.traced(),
             ppo=config.ppo.traced(),
+            bonus=config.bonus.traced() if config.bonus.coefficient else None,
             total_updates=jnp.int32(config.updates),
             max_rollouts=jnp.int32(config.max_rollouts),
             env=with_agent_axis(config.env),

@@ -9,6 +9,7 @@ import numpy as np
 from flax import struct
 
 from minied.spread import Spread
+from minied.students.base import Parameters
 from minied.students.ppo import StudentState, init_student
 from minied.teachers.base import Schedule
 from minied.train.setting import Setting
@@ -86,7 +87,7 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
         student_key, teacher_key, run_key = jax.random.split(jax.random.key(seed), 3)
         member = Member(
             key=run_key,
-            student=init_student(student_key, setting.student, setting.ppo),
+            student=_new_student(student_key, setting),
             teacher=setting.teacher.init(teacher_key, setting.space, setting.num_levels),
             others=_others(student_key, setting),
         )
@@ -105,10 +106,25 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
     return RunState(schedule=Schedule.start(schedule_key), members=members)
 
 
+def begun_with(setting: Setting, state: RunState, parameters: Parameters) -> RunState:
+    """Return the state before the first iteration with other ``parameters`` ``[S, ...]`` of the one student."""
+    members = state.members.replace(student=state.members.student.replace(parameters=parameters))
+    if setting.self_play is not None:  # whose first snapshot is the policy that the run begins with
+        alone = jax.tree.map(lambda leaf: leaf[:, None], parameters)  # [S, P = 1, ...]
+        members = members.replace(pool=jax.vmap(setting.self_play.first_pool)(alone))
+    return state.replace(members=members)
+
+
 def _others(key: jax.Array, setting: Setting) -> Any:
     """Return the further students of a population, ``[P − 1, ...]``, each drawn anew. Consumes ``key``."""
     if setting.num_students == 1:
         return ()
     # One after the other, as the members. The first student's parameters come from `key` itself, whose children these are.
     keys = jax.random.split(jax.random.fold_in(key, _OTHERS), setting.num_students - 1)
-    return jax.lax.map(lambda each: init_student(each, setting.student, setting.ppo), keys)
+    return jax.lax.map(lambda each: _new_student(each, setting), keys)
+
+
+def _new_student(key: jax.Array, setting: Setting) -> StudentState:
+    """Return a student that has learnt nothing. Consumes ``key``."""
+    student = init_student(key, setting.student, setting.ppo)
+    return student.replace(bonus=setting.bonus.init()) if setting.bonus else student

@@ -159,6 +159,7 @@ class Played(struct.PyTreeNode):
 
     carry: Any  # the memory before the first step, of the levels that were played on this device
     rollout: Rollout  # likewise; agents that a past policy plays are not present in it
+    last_values: jax.Array  # f32[R', N, K], likewise, of the observations after the last step
     advantages: jax.Array  # f32[T, R', N], likewise
     outcome: Outcome  # [R, ...], of all levels
     team_returns: Any = ()  # f32[R, G], of all levels, see `SelfPlay.returns_by_team`; () where nobody is past
@@ -206,7 +207,7 @@ def play(
         start,
         setting.num_steps * num_rollouts,
         bootstrap_truncated=setting.ppo.bootstrap_truncated,
-        keep=setting.needs & KEPT_BY_ROLLOUT,
+        keep=setting.needs & KEPT_BY_ROLLOUT | ({"novelty"} if setting.bonus else set()),
         keep_activations_of=num_activations,
         part=lambda tree: spread.part(tree, groups, axis=1),
         num_levels=num_levels,
@@ -221,7 +222,7 @@ def play(
         setting, parameters, start.carry, rollout, last_values, advantages, episodes, levels, max_returns
     )
     outcome = spread.whole(Outcome(episodes, signals), groups)
-    return Played(start.carry, rollout, advantages, outcome, team_returns)
+    return Played(start.carry, rollout, last_values, advantages, outcome, team_returns)
 
 
 def probe_of(setting: Setting, parameters: Parameters) -> Probe:
@@ -258,14 +259,35 @@ def _learn(
     @jax.jit  # traced once, for its shapes and for itself
     def learn() -> tuple[StudentState, Metrics]:
         cloned = None if model is None else _policy_to_clone(setting, model, batch)
-        learnt_from = batch.replace(cloned=cloned)
-        return ppo.update(key, setting.student, state, learnt_from, setting.ppo, rate, num_agents, setting.spread)
+        learnt_from, student, paid = batch.replace(cloned=cloned), state, {}
+        if setting.bonus:
+            advantages, student, paid = _with_bonus(setting, state, rollout, played.last_values[:num_levels])
+            rewarded = batch_of(rollout, advantages, carry)
+            learnt_from = learnt_from.replace(advantages=rewarded.advantages, targets=rewarded.targets)
+        after, metrics = ppo.update(
+            key, setting.student, student, learnt_from, setting.ppo, rate, num_agents, setting.spread
+        )
+        return after, metrics | paid
 
     def skip() -> tuple[StudentState, Metrics]:
         nothing = jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), jax.eval_shape(learn)[1])
         return state, nothing
 
     return jax.lax.cond(plan.train, learn, skip)
+
+
+def _with_bonus(
+    setting: Setting, state: StudentState, rollout: Rollout, last_values: jax.Array
+) -> tuple[jax.Array, StudentState, Metrics]:
+    """Return advantages ``f32[T, B, N]`` of rewards with the bonus, the student that remembers it, and its mean."""
+    assert setting.bonus
+    remembered, bonus = setting.bonus.pay(state.bonus, rollout.novelty, setting.spread)
+    of_agents = bonus[..., None]
+    if rollout.present is not None:
+        of_agents = jnp.where(rollout.present, of_agents, 0.0)
+    rewarded = rollout.replace(rewards=rollout.rewards + of_agents)
+    metrics = {"bonus": setting.spread.mean(bonus.mean())}
+    return advantages_of(setting.ppo, rewarded, last_values), state.replace(bonus=remembered), metrics
 
 
 def _policy_to_clone(setting: Setting, model: Model, batch: Batch) -> jax.Array:

@@ -23,7 +23,7 @@ import numpy as np
 from minied.env import Environment, Milestone
 from minied.errors import UserError
 from minied.spaces import Dict, MultiDiscrete
-from minied_envs.hide_and_seek import detectors, observe, rules, sight
+from minied_envs.hide_and_seek import detectors, novelty, observe, rules, sight
 from minied_envs.hide_and_seek.generators import HideAndSeekLevels
 from minied_envs.hide_and_seek.level import HIDERS, MAX_SIDE, MIN_SIDE, SEEKERS, HideAndSeekLevel
 from minied_envs.hide_and_seek.rewards import Reward, rewards
@@ -178,6 +178,7 @@ class HideAndSeek(Environment[HideAndSeekLevel, HideAndSeekState]):
         reward = rewards(self, level, after, sees_agents, counts)
         observation = observe.observe(self, level, after, sees_agents, sees_objects)
         info = {"present": level.agent_present, "statistics": detectors.statistics(self, level, after)}
+        info["novelty"] = novelty.of_boxes(level, after, self.width)
         return observation, after, reward, jnp.bool_(False), after.time >= self.max_steps, info
 
     def is_solved(self, episode_return: jax.Array) -> jax.Array:
