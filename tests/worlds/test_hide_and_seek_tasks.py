@@ -93,9 +93,9 @@ LOCK_LEVEL = TaskLevel(arena(LOCK, (2, 1, EAST), [(2, 4, SINGLE)]))
 
 def test_lock_and_return_pays_for_locks_for_coming_nearer_and_for_being_back():
     rewards, terminated, state, info = play(LOCK, LOCK_LEVEL, "E E E l. W W . .")
-    # Two cells nearer to the box: 0.5 each. Into the box: nothing. The lock: 5. Back: the start is 2 cells away, then 1,
-    # then 0, 0.5 each; once there, 1 for every step.
-    np.testing.assert_allclose(rewards, [0.5, 0.5, 0, 5, 0.5, 1.5, 1, 1])
+    # The way is 3 cells to the box and 3 back. Two cells nearer to the box: 0.5 each. Into the box: nothing. The lock:
+    # 5, and the way is no more 1 + 3 but 2: 1. Back: 1, then 0 cells, 0.5 each; once there, 1 for every step.
+    np.testing.assert_allclose(rewards, [0.5, 0.5, 0, 6, 0.5, 1.5, 1, 1])
     assert not terminated.any()
     assert state.progress == 3
     assert info["statistics"] == {"locked": 1, "complete_steps": 3}
@@ -103,27 +103,36 @@ def test_lock_and_return_pays_for_locks_for_coming_nearer_and_for_being_back():
 
 def test_lock_and_return_takes_back_what_a_lock_that_is_opened_was_worth():
     rewards, _, _, info = play(LOCK, LOCK_LEVEL, "E E l. W E l. W")
-    # Away from the start, the next target, and back to the box: 0.5 for one cell nearer, -0.5 for one farther; the lock
-    # opens: -5; now the box is the next target again, and a step away from it costs 0.5.
-    np.testing.assert_allclose(rewards, [0.5, 0.5, 5, 0.5, -0.5, -5, -0.5])
+    # Towards the start, the next target, and back to the box: 0.5 for one cell nearer, -0.5 for one farther; the lock
+    # opens: -5, and the way is 1 + 3 again and not 2: -1; now a step away from the box costs 0.5.
+    np.testing.assert_allclose(rewards, [0.5, 0.5, 6, 0.5, -0.5, -6, -0.5])
     assert info["statistics"] == {"locked": 0, "complete_steps": 0}
 
 
-def test_lock_and_return_measures_as_the_crow_flies_and_a_box_that_is_dragged_is_no_nearer():
+@pytest.mark.parametrize("cycle", ["l. lW E", "l. l.", "l. W E l.", "gl. lW gE"])
+def test_no_cycle_of_lock_and_return_pays(cycle):
+    rewards, _, _, info = play(LOCK, LOCK_LEVEL, f"E E {cycle} {cycle}")
+    assert info["statistics"]["complete_steps"] == 0
+    # In front of the box after as before it, and the box as open: nothing was won since the two steps of 0.5.
+    assert float(np.sum(rewards)) == pytest.approx(1)
+
+
+def test_lock_and_return_measures_as_the_crow_flies_and_a_box_that_is_dragged_home_shortens_the_way():
     rewards, _, _, _ = play(LOCK, LOCK_LEVEL, "N E E gE S gW")
     # From (2, 1) to (1, 1): 3 cells before, sqrt(1 + 9) after; then sqrt(1 + 4) at (1, 2), sqrt(2) at (1, 3), sqrt(1 + 0) at
-    # (1, 4), above the box; its side is blocked; it faces south and takes hold; both go west: no nearer.
+    # (1, 4), above the box; its side is blocked; it faces south and takes hold; both go west: no nearer, but the box is 2
+    # cells from the start instead of 3.
     roots = [3, math.sqrt(10), math.sqrt(5), math.sqrt(2), 1, 1, 1]
-    np.testing.assert_allclose(rewards, -0.5 * np.diff(roots), rtol=1e-6)
+    np.testing.assert_allclose(rewards, -0.5 * np.diff(roots) + [0, 0, 0, 0, 0, 0.5], rtol=1e-6)
 
 
 def test_lock_and_return_is_truncated_at_its_last_step_and_solved_by_staying():
     _, (_, _, rewards, terminated, truncated, _) = watch(LOCK, LOCK_LEVEL, "E E l. W W . . . . . . .")
     assert truncated.tolist() == [False] * 11 + [True]
     assert not terminated.any()
-    # 0.5 + 0.5 + 5 + 0.5 + 1.5 + 7 = 15. Lock and nearness alone: 5 + 0.5 · 2 · sqrt(4² + 6²) = 12.2.
-    assert float(rewards.sum()) == 15
-    assert LOCK.is_solved(jnp.float32(15))
+    # 0.5 + 0.5 + 6 + 0.5 + 1.5 + 7 = 16. Lock and nearness alone: 5 + 0.5 · 2 · sqrt(4² + 6²) = 12.2.
+    assert float(rewards.sum()) == 16
+    assert LOCK.is_solved(jnp.float32(16))
     assert not LOCK.is_solved(jnp.float32(12.2))
 
 
@@ -139,9 +148,9 @@ SEQUENCE_LEVEL = SequentialLockLevel(
 
 def test_sequential_lock_closes_in_order_alone():
     rewards, terminated, state, info = play(SEQUENCE, SEQUENCE_LEVEL, "l. W l. E l. . l. l.")
-    # Box 0 has not its turn: nothing. Box 1 has: 5. Then box 0: 5, and all are locked: 1 after every step. Box 0 opens: -5,
-    # and closes: 5 + 1. The next target is one cell away all the time.
-    np.testing.assert_allclose(rewards, [0, 0, 5, 0, 6, 1, -5, 6])
+    # Box 0 has not its turn: nothing. Box 1 has: 5, and the way is no more 1 + 2 cells but 1: 1. Then box 0: 5, a way
+    # of 1 cell less: 0.5, and all are locked: 1 after every step. Box 0 opens: -5.5, and closes: 5.5 + 1.
+    np.testing.assert_allclose(rewards, [0, 0, 6, 0, 6.5, 1, -5.5, 6.5])
     assert not terminated.any()
     assert state.arena.locked_by[:2].tolist() == [0, 0]
     assert info["statistics"] == {"locked": 2, "complete_steps": 3}
@@ -149,7 +158,7 @@ def test_sequential_lock_closes_in_order_alone():
 
 def test_sequential_lock_an_earlier_box_that_is_opened_is_next_and_later_ones_stay_closed():
     rewards, _, state, _ = play(SEQUENCE, SEQUENCE_LEVEL, "W l. E l. W l. l.")
-    np.testing.assert_allclose(rewards, [0, 5, 0, 6, 1, -5, 6])
+    np.testing.assert_allclose(rewards, [0, 6, 0, 6.5, 1, -5.5, 6.5])
     assert state.arena.locked_by[:2].tolist() == [0, 0]
 
 
@@ -169,10 +178,11 @@ def test_sequential_lock_pays_for_coming_nearer_to_the_next_box_in_order():
         arena=arena(SEQUENCE, (3, 3, EAST), [(3, 6, SINGLE), (0, 3, SINGLE)], [(6, 0, 0), (6, 1, 0), (6, 2, 0)])
     )
     rewards, _, _, _ = play(SEQUENCE, level, "N N l. S E")
-    # Box 1 at (0, 3) is next: 3, 2, 1 cells away. Then box 0 at (3, 6): sqrt(4 + 9) from (1, 3), sqrt(1 + 9) from (2, 3),
-    # sqrt(1 + 4) from (2, 4).
+    # Box 1 at (0, 3) is next: 3, 2, 1 cells away, and sqrt(9 + 9) from box 0 at (3, 6). That is sqrt(4 + 9) from (1, 3),
+    # sqrt(1 + 9) from (2, 3), sqrt(1 + 4) from (2, 4).
+    lock = 5 + 0.5 * (1 + math.sqrt(18) - math.sqrt(13))
     nearer = [0.5 * (math.sqrt(13) - math.sqrt(10)), 0.5 * (math.sqrt(10) - math.sqrt(5))]
-    np.testing.assert_allclose(rewards, [0.5, 0.5, 5, *nearer], rtol=1e-6)
+    np.testing.assert_allclose(rewards, [0.5, 0.5, lock, *nearer], rtol=1e-6)
 
 
 # -- blueprint ---------------------------------------------------------------------------------------------------------
@@ -251,12 +261,12 @@ def test_shelter_costs_by_the_ray(boxes, ramps, across, down):
     assert not terminated.any()
 
 
-def test_shelter_an_agent_stops_no_ray_and_half_is_enough():
+def test_shelter_an_agent_stops_no_ray_and_four_fifths_are_enough():
     blocked = shelter_level([(2, 0, SINGLE)], agent=(3, 0, EAST))
     np.testing.assert_allclose(play(SHELTER, blocked, ".")[0], [-0.001 * (3 * 25 / 6 + 4 * 25 / 8)], rtol=1e-5)
-    half = 10 * 0.001 * (2 * 25 / 6 + 2 * 25 / 8)
-    assert SHELTER.is_solved(jnp.float32(-half + 0.001))
-    assert not SHELTER.is_solved(jnp.float32(-half - 0.001))
+    fifth = 0.2 * 10 * 0.001 * (4 * 25 / 6 + 4 * 25 / 8)
+    assert SHELTER.is_solved(jnp.float32(-fifth + 0.001))
+    assert not SHELTER.is_solved(jnp.float32(-fifth - 0.001))
 
 
 # -- object counting ---------------------------------------------------------------------------------------------------

@@ -77,12 +77,15 @@ class LockAndReturn(Task[TaskLevel]):
 
     def judge(self, level: TaskLevel, state: TaskState, arena: HideAndSeekState) -> Verdict:
         """Pay as `locking.reward` says; complete: the box is locked and the agent at its start. Never ends early."""
-        before = state.arena
         start, is_box = level.arena.agent_positions[AGENT], jnp.arange(arena.locked_by.shape[0]) == BOX
-        was_locked = before.locked_by[BOX] != NOTHING
-        targets = tuple(jnp.where(was_locked, start, each.object_positions[BOX]) for each in (before, arena))
+
+        def way(each: HideAndSeekState) -> jax.Array:
+            remains = jnp.stack([each.locked_by[BOX] == NOTHING, jnp.bool_(True)])
+            return locking.way(each.positions[AGENT], jnp.stack([each.object_positions[BOX], start]), remains)
+
+        locks = locking.num_locked(state.arena, is_box), locking.num_locked(arena, is_box)
         complete = (arena.locked_by[BOX] != NOTHING) & jnp.all(arena.positions[AGENT] == start)
-        reward = locking.reward(before, arena, is_box, (targets[0], targets[1]), jnp.bool_(True), complete)
+        reward = locking.reward(locks, (way(state.arena), way(arena)), complete)
         return Verdict(reward, jnp.bool_(False), state.progress + complete.astype(jnp.int32))
 
     def statistics(self, level: TaskLevel, state: TaskState) -> dict[str, jax.Array]:

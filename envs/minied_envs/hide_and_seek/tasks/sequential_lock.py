@@ -17,7 +17,7 @@ from minied_envs.grid.moves import EAST, NORTH, SOUTH, WEST
 from minied_envs.hide_and_seek import rules, walls
 from minied_envs.hide_and_seek.rules import NOTHING, HideAndSeekState
 from minied_envs.hide_and_seek.tasks import arenas, locking
-from minied_envs.hide_and_seek.tasks.base import Task, TaskLevel, TaskState, Verdict
+from minied_envs.hide_and_seek.tasks.base import AGENT, Task, TaskLevel, TaskState, Verdict
 
 NUM_ROOMS = 3
 SMALLEST_ROOM = 3  # rows and columns: so that one can walk around a ramp
@@ -105,16 +105,17 @@ class SequentialLock(Task[SequentialLockLevel]):
         return TaskState(rules.initial_state(level.arena), jnp.int32(0))
 
     def judge(self, level: SequentialLockLevel, state: TaskState, arena: HideAndSeekState) -> Verdict:
-        """Pay as `locking.reward` says; complete: all are locked. The next target is the next box."""
-        is_next, has_next = self._next(level, state.arena)
-
-        def place(each: HideAndSeekState) -> jax.Array:
-            return jnp.sum(jnp.where(is_next[:, None], each.object_positions[: self.max_boxes], 0), axis=0)
-
-        complete = ~self._next(level, arena)[1]
+        """Pay as `locking.reward` says; complete: all are locked. The way is over the open boxes in turn."""
         boxes = jnp.pad(level.arena.box_present, (0, self.max_ramps))
-        targets = place(state.arena), place(arena)
-        reward = locking.reward(state.arena, arena, boxes, targets, has_next, complete)
+        in_turn = jnp.argsort(level.turns)
+
+        def way(each: HideAndSeekState) -> jax.Array:
+            is_open = level.arena.box_present & (each.locked_by[: self.max_boxes] == NOTHING)
+            return locking.way(each.positions[AGENT], each.object_positions[in_turn], is_open[in_turn])
+
+        locks = locking.num_locked(state.arena, boxes), locking.num_locked(arena, boxes)
+        complete = ~self._next(level, arena)[1]
+        reward = locking.reward(locks, (way(state.arena), way(arena)), complete)
         return Verdict(reward, jnp.bool_(False), state.progress + complete.astype(jnp.int32))
 
     def _next(self, level: SequentialLockLevel, state: HideAndSeekState) -> tuple[jax.Array, jax.Array]:

@@ -23,6 +23,8 @@ from minied_envs.hide_and_seek.tasks.base import Task, TaskLevel, TaskState, Ver
 
 RAYS = 25
 """From each side, as published."""
+SHELTERED = 0.8
+"""Share of the rays kept off with which a level counts as solved: boxes that nobody moves keep off half of them."""
 PRICE = 0.001
 """Of a ray that reaches the pillar, a step."""
 PILLAR_FEATURES = 3
@@ -53,6 +55,11 @@ class Shelter(Task[ShelterLevel]):
     def check(self) -> None:
         """Raise `UserError` for a value out of range."""
         self.check_room("boxes", "boxes")
+        for name in ("height", "width"):
+            if getattr(self, name) < 2 * MARGIN + 1:
+                raise UserError(
+                    f"{name} is {getattr(self, name)}; allowed: at least {2 * MARGIN + 1}, a pillar and boxes around"
+                )
         if not 0 <= self.long <= self.boxes:
             raise UserError(f"long is {self.long}; allowed: 0 to {self.boxes} (boxes)")
         most = min(self.height, self.width) - 2 * MARGIN
@@ -107,8 +114,8 @@ class Shelter(Task[ShelterLevel]):
         return {"lit": self._lit(level, state.arena)[1], "mean_lit": state.progress / steps}
 
     def is_solved(self, episode_return: jax.Array) -> jax.Array:
-        """Return whether more than half of the rays were kept off, over the episode, ``bool[]``."""
-        return episode_return > -0.5 * self._price_of_all * self.max_steps
+        """Return whether `SHELTERED` of the rays were kept off, over the episode, ``bool[]``."""
+        return episode_return > -(1 - SHELTERED) * self._price_of_all * self.max_steps
 
     @property
     def _price_of_all(self) -> float:
