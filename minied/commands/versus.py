@@ -19,6 +19,8 @@ class VersusOptions:
 
     checkpoints: tuple[int, ...] = ()
     """Iterations of the checkpoints of one RUN; by default all that are kept."""
+    untrained: bool = False
+    """Also play the student of the first RUN as it was before any training, as the first policy."""
     member: int = 0
     """Which member of each run plays."""
     suite: str = ""
@@ -44,18 +46,21 @@ def main(arguments: list[str]) -> int:
 
     from minied.run.console import make_reporter, print_table
     from minied.run.evaluation import suite_of
-    from minied.run.policies import load_policies, open_runs
+    from minied.run.policies import load_policies, open_runs, untrained
     from minied.run.versus import parts_of, play, report_of, write_versus
     from minied.train.program import Program
 
     runs = open_runs(paths, options.checkpoints, options.member)
+    least = 1 if options.untrained else 2  # policies of the runs
     config = runs[0].config
     suite = options.suite or suite_of(config, config.env.level_space)
     if not suite:
         raise UserError(f"{type(config.env).__name__} has no suites to play")
     program = Program(config)
     parts = parts_of(program, suite)
-    policies, warnings = load_policies(runs, options.checkpoints, options.member)
+    policies, warnings = load_policies(runs, options.checkpoints, options.member, least)
+    if options.untrained:
+        policies.insert(0, untrained(runs[0], options.member))
     attempts = options.attempts or config.attempts
     with make_reporter(quiet=options.json) as reporter:
         for line in warnings:

@@ -71,10 +71,22 @@ def open_runs(paths: Sequence[Path], checkpoints: Sequence[int], member: int) ->
     return runs
 
 
-def load_policies(runs: Sequence[Run], checkpoints: Sequence[int], member: int) -> tuple[list[Policy], list[str]]:
-    """Return the policies, and a line for each newer checkpoint that is damaged; arguments as of `open_runs`.
+def untrained(run: Run, member: int) -> Policy:
+    """Return the student of a run as its seed made it, before any training."""
+    from minied.train.program import Program
 
-    Raises `UserError` for a checkpoint that is not there, and for fewer than two policies.
+    program = Program(dataclasses.replace(run.config, num_seeds=1, seed=run.config.seed + member))
+    state = program.init()
+    parameters = jax.tree.map(lambda leaf: leaf[0], state.members.student.parameters)
+    return Policy("untrained", run.path, 0, member, program.counters(state), parameters)
+
+
+def load_policies(
+    runs: Sequence[Run], checkpoints: Sequence[int], member: int, least: int = 2
+) -> tuple[list[Policy], list[str]]:
+    """Return the policies, and a line for each newer checkpoint that is damaged; other arguments as of `open_runs`.
+
+    Raises `UserError` for a checkpoint that is not there, and for fewer than ``least`` policies.
     """
     from minied.train.program import Program
 
@@ -84,7 +96,7 @@ def load_policies(runs: Sequence[Run], checkpoints: Sequence[int], member: int) 
         for run, of_run in zip(runs, kept, strict=True):
             if not of_run.steps():
                 raise UserError(f"{run.path} has no checkpoint; allowed: runs that have saved one")
-        steps = _steps_of(runs[0], kept[0].steps(), checkpoints) if len(runs) == 1 else [None]
+        steps = _steps_of(runs[0], kept[0].steps(), checkpoints, least) if len(runs) == 1 else [None]
         names = [run.path.name for run in runs]
         for run, of_run in zip(runs, kept, strict=True):
             template = jax.eval_shape(Program(run.config).init)
@@ -122,14 +134,14 @@ def _require_once(runs: Sequence[Run], checkpoints: Sequence[int]) -> None:
         raise UserError(f"--checkpoints is given with {len(runs)} runs; allowed: one run, or the newest of each")
 
 
-def _steps_of(run: Run, kept: list[int], wanted: Sequence[int]) -> list[int]:
-    """Return the iterations of the checkpoints that play. Raises `UserError` for one that is not kept, and for one alone."""
+def _steps_of(run: Run, kept: list[int], wanted: Sequence[int], least: int) -> list[int]:
+    """Return the iterations of the checkpoints that play. Raises `UserError` for one that is not kept, and for too few."""
     told = ", ".join(map(str, kept)) or "none"
     for step in wanted:
         if step not in kept:
             raise UserError(f"--checkpoints has {step}; allowed: {told}, those that {run.path} keeps")
     steps = list(wanted) or kept
-    if len(steps) < 2:
+    if len(steps) < least:
         what = f"--checkpoints has {len(wanted)}" if wanted else f"{run.path} keeps {len(kept)} checkpoints"
         raise UserError(f"{what}; allowed: at least two that play each other (kept: {told}), or several runs")
     return steps
