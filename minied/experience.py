@@ -3,7 +3,6 @@
 Letters: ``T`` steps, ``R`` levels, ``N`` agents, ``K`` value heads.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,21 +15,18 @@ from minied.students.batch import Batch
 from minied.students.ppo import PPOConfig
 
 
-def batch_of(rollout: Rollout, advantages: jax.Array, carry: Any, learns: jax.Array | None = None) -> Batch:
+def batch_of(rollout: Rollout, advantages: jax.Array, carry: Any) -> Batch:
     """Return a rollout as what a student learns from: rows ``M = R · N``, level-major.
 
     Args:
         rollout: what happened. The steps of agents that were not there do not count.
         advantages: ``f32[T, R, N]``.
         carry: the memory before the first step.
-        learns: ``bool[T, R, N]``, or what broadcasts to it: which steps of those that were there count. None: all.
     """
 
     def rows(leaf: jax.Array) -> jax.Array:  # [T, R, N, ...] -> [T, M, ...]
         return leaf.reshape(leaf.shape[0], -1, *leaf.shape[3:])
 
-    masks = [mask for mask in (rollout.present, learns) if mask is not None]
-    counts = functools.reduce(jnp.logical_and, masks) if masks else None
     return Batch(
         observations=jax.tree.map(rows, rollout.observations),
         resets=jnp.repeat(rollout.resets, rollout.rewards.shape[2], axis=1),
@@ -40,7 +36,7 @@ def batch_of(rollout: Rollout, advantages: jax.Array, carry: Any, learns: jax.Ar
         advantages=rows(advantages),
         targets=rows(advantages + rollout.values.mean(axis=-1)),
         carry=carry,
-        counts=None if counts is None else rows(jnp.broadcast_to(counts, rollout.rewards.shape)),
+        counts=None if rollout.present is None else rows(rollout.present),
     )
 
 

@@ -16,7 +16,7 @@ from flax import struct
 
 from minied import rollout as rollouts
 from minied.env import Environment
-from minied.episodes import mean_of_defined
+from minied.episodes import mean_of_defined, mean_over_present
 from minied.errors import UserError
 from minied.spread import ALONE, Spread
 from minied.students.base import Parameters, Student
@@ -37,7 +37,7 @@ class LevelResults(struct.PyTreeNode):
     """What a policy did on each level, means over its attempts."""
 
     solve_rate: jax.Array  # f32[L]
-    mean_return: jax.Array  # f32[L], undiscounted, mean over agents (all, or those that were asked for)
+    mean_return: jax.Array  # f32[L], undiscounted, mean over agents (all, or those asked for) that are there at the end
     mean_length: jax.Array  # f32[L], steps
     statistics: dict[str, jax.Array] = struct.field(default_factory=dict)
     """What the world says of its episodes, by name: ``f32[L]``, mean over attempts for which it is defined, NaN if none."""
@@ -163,8 +163,12 @@ def _first_ends(
     place = jnp.arange(at.shape[0])
     returns = rollout.returns[at, place]
     lengths, statistics = jax.tree.map(lambda leaf: leaf[at, place], (rollout.lengths, rollout.statistics))
-    told = returns[:, np.asarray(returns_of)] if returns_of else returns
-    episodes = _Episodes(jax.vmap(env.is_solved)(returns), told.mean(axis=-1), lengths, statistics)
+    told = np.isin(np.arange(env.num_agents), returns_of or np.arange(env.num_agents))
+    if rollout.present is None:
+        means = returns[:, np.flatnonzero(told)].mean(axis=-1)
+    else:
+        means = mean_over_present(returns, rollout.present[at, place] & told[np.newaxis])
+    episodes = _Episodes(jax.vmap(env.is_solved)(returns), means, lengths, statistics)
     return jnp.any(rollout.ended, axis=0), episodes
 
 

@@ -33,6 +33,8 @@ from minied.students.networks.teams import TeamStudent, by_team
 NOBODY = -1
 """Stands for the team that is past in a game of current policies alone."""
 
+_MEANS = ("mean_return", "mean_length", "return_variance")  # of episodes, NaN where there is none
+
 # Beyond every number of an iteration: names of branches of keys from which those of iterations are drawn too.
 _OPPONENTS, _PLACES = 0x8000_00E1, 0x8000_09A5
 
@@ -43,7 +45,7 @@ class SelfPlayConfig:
 
     past_share: float = 0.0
     """Share of the environments of a batch in which one team is played by a past policy, each team in as many of them. What
-    past policies do is not learnt from, and scores read it no more than that of agents that are not there."""
+    past policies do is not learnt from, and such a game gives its level no score: only games of current policies do."""
     pool_size: int = 8
     """Past policies that are kept. Each is as large as the network."""
     keep_every: int = 100
@@ -190,26 +192,46 @@ class SelfPlay:
 
     # -- what came of it -----------------------------------------------------------------------------------------------
 
-    def returns_by_team(self, env: Environment, rollout: Rollout) -> jax.Array:
-        """Return the mean return of each team's agents over finished episodes, ``f32[R, G]``, NaN if none finished."""
+    def of_current_policies(self, episodes: EpisodeSummary) -> EpisodeSummary:
+        """Return episodes ``[R]`` without those against the past: what a level scores must not hang on its row's seats."""
+        is_past = self.past_teams(episodes.num_finished.shape[0]) != NOBODY
+
+        def without(told: jax.Array, nothing: float) -> jax.Array:
+            return jnp.where(is_past, jnp.asarray(nothing, told.dtype), told)
+
+        undefined = {name: without(getattr(episodes, name), jnp.nan) for name in _MEANS}
+        return episodes.replace(
+            num_finished=without(episodes.num_finished, 0),
+            num_solved=without(episodes.num_solved, 0),
+            max_return=without(episodes.max_return, -jnp.inf),
+            statistics={name: without(value, jnp.nan) for name, value in episodes.statistics.items()},
+            **undefined,
+        )
+
+    def games(self, env: Environment, rollout: Rollout, episodes: EpisodeSummary) -> tuple[jax.Array, jax.Array]:
+        """Return how often each game was solved, ``f32[R]``, and what each team came to.
+
+        That is the mean return of its agents over finished episodes, ``f32[R, G]``. NaN if none finished.
+        """
         agents = [np.asarray(self.teams)[np.newaxis] == team for team in range(self.num_teams)]
         rollouts = [rollout.replace(present=_among_those_there(rollout, each)) for each in agents]
-        return jnp.stack([summarise_rollout(env, each).mean_return for each in rollouts], axis=-1)
+        returns = jnp.stack([summarise_rollout(env, each).mean_return for each in rollouts], axis=-1)
+        return episodes.solve_rate, returns
 
-    def metrics(self, episodes: EpisodeSummary, returns: jax.Array, opponents: Opponents) -> dict[str, jax.Array]:
+    def metrics(self, games: tuple[jax.Array, jax.Array], opponents: Opponents) -> dict[str, jax.Array]:
         """Return what current teams came to against the past and against each other, ``f32[]``, NaN if undefined.
 
         Args:
-            episodes: ``[R]``; what counts as solved is the victory of one team, as the world says.
-            returns: ``f32[R, G]``, of `returns_by_team`.
+            games: of `games`; what counts as solved is the victory of one team, as the world says.
             opponents: who were met.
         """
-        past = self.past_teams(returns.shape[0])
+        solved, returns = games
+        past = self.past_teams(solved.shape[0])
 
         def mean_where(games: np.ndarray, values: jax.Array) -> jax.Array:
             return mean_of_defined(jnp.where(games, values, jnp.nan))
 
-        against_current, solved = past == NOBODY, episodes.solve_rate
+        against_current = past == NOBODY
         metrics = {
             "past_policies": opponents.num_kept.astype(jnp.float32),
             "solve_rate_against_current": mean_where(against_current, solved),

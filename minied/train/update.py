@@ -87,7 +87,7 @@ def _students(
         model = _model_of(setting, number, population)
         state, metrics = _learn(setting, plan, state, played, keys[1], model)
         if self_play is not None and opponents is not None:
-            metrics |= self_play.metrics(played.outcome.episodes, played.team_returns, opponents)
+            metrics |= self_play.metrics(played.games, opponents)
         return state, played.outcome, metrics
 
     numbers = jnp.arange(num_students, dtype=jnp.int32)
@@ -162,7 +162,7 @@ class Played(struct.PyTreeNode):
     last_values: jax.Array  # f32[R', N, K], likewise, of the observations after the last step
     advantages: jax.Array  # f32[T, R', N], likewise
     outcome: Outcome  # [R, ...], of all levels
-    team_returns: Any = ()  # f32[R, G], of all levels, see `SelfPlay.returns_by_team`; () where nobody is past
+    games: Any = ()  # all games by who plays them, see `SelfPlay.games`; () where nobody is past
 
 
 def play(
@@ -214,15 +214,16 @@ def play(
     )
     last_values = rollouts.last_values(player, acting, end)
     advantages = advantages_of(setting.ppo, rollout, last_values)
-    episodes, team_returns = rollouts.summarise_rollout(env, rollout), ()
+    episodes, games = rollouts.summarise_rollout(env, rollout), ()
     if self_play is not None and opponents is not None:
-        team_returns = spread.whole(self_play.returns_by_team(env, rollout), groups)
+        games = spread.whole(self_play.games(env, rollout, episodes), groups)
+        episodes = self_play.of_current_policies(episodes)
         rollout = rollout.replace(present=self_play.learners_of(rollout))
     signals = signals_of(
         setting, parameters, start.carry, rollout, last_values, advantages, episodes, levels, max_returns
     )
     outcome = spread.whole(Outcome(episodes, signals), groups)
-    return Played(start.carry, rollout, last_values, advantages, outcome, team_returns)
+    return Played(start.carry, rollout, last_values, advantages, outcome, games)
 
 
 def probe_of(setting: Setting, parameters: Parameters) -> Probe:

@@ -69,6 +69,9 @@ def test_levels_are_drawn_together():
     np.testing.assert_allclose([low.first, high.first, low.second, high.second], 0.0, atol=1e-6)
     assert low.advantage < -50
     assert high.advantage > 50
+    # and where levels do not differ, it does not matter which are drawn: there is one rating, that of all games
+    always = rating_intervals(np.ones((2, 2, 9)), 10)
+    np.testing.assert_allclose([end.advantage for end in always], ratings(np.ones((2, 2)), 90).advantage, rtol=1e-6)
 
 
 def test_of_one_level_no_interval_is_known():

@@ -119,7 +119,7 @@ def test_what_is_privileged_or_out_of_sight_is_for_critics_of_their_own(critic):
 
 def touched(critic, what):
     """The parts of the parameters that an output depends on."""
-    who = student(critic)
+    who = student(critic, memory="none")
     parameters, *rest = sequence(who, SPACE)
 
     def output(parameters):
@@ -141,9 +141,8 @@ def test_no_loss_reaches_the_layers_of_another():
 # -- over time ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("critic", ["own", "each"])
-def test_sequence_equals_step_by_step(critic):
-    who = student(critic, num_policy_heads=2)
+def test_sequence_equals_step_by_step():
+    who = student("each", num_policy_heads=2)
     parameters, carry, seen, resets = sequence(who, SPACE)
     whole = apply(who, parameters, carry, seen, resets)
     outputs = []
@@ -173,9 +172,8 @@ def test_recording_is_applying_and_so_is_repeating_what_was_recorded(critic, mem
             close(repeat(who, *given, Earlier(activations, jnp.asarray(hold))), applied)
 
 
-@pytest.mark.parametrize("critic", ["own", "each"])
-def test_repeating_believes_each_tower_s_own_activations_where_they_hold(critic):
-    who = student(critic)
+def test_repeating_believes_each_tower_s_own_activations_where_they_hold():
+    who = student("each")
     given = sequence(who, SPACE)
     applied, wrong = apply(who, *given), record(who, *given)[3]
     wrong = jax.tree.map(lambda leaf: leaf[:, ::-1], wrong)  # those of other rows
@@ -185,9 +183,8 @@ def test_repeating_believes_each_tower_s_own_activations_where_they_hold(critic)
     close(repeat(who, *given, Earlier(wrong, jnp.asarray(False))), applied)
 
 
-@pytest.mark.parametrize("critic", ["own", "each"])
-def test_gradient_of_the_loss_from_an_earlier_pass_is_that_without(critic):
-    who = student(critic)
+def test_gradient_of_the_loss_from_an_earlier_pass_is_that_without():
+    who = student("each")
     parameters, carry, seen, resets = sequence(who, SPACE)
     rng = np.random.default_rng(0)
     f32 = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731

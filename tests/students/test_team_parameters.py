@@ -31,12 +31,12 @@ from minied.train.config import TrainConfig
 
 SPACE = Dict((("self", Box(-1, 1, (2,))), ("others", Entities(2, 2))))
 OPTIONS = {"entity_size": 4, "memory_size": 4, "head_size": 3, "ring_filters": 2}
-TEAMS = [(0, 1, 1), (0, 1, 0), (1, 0, 0), (5, 5, 2), (2, 1, 0)]
-"""One agent and two, in line, mixed, the other way round; any numbers; each agent its own."""
+TEAMS = [(0, 1, 1), (2, 5, 2), (1, 0, 0), (2, 1, 0)]
+"""One agent and two in line; mixed, of any numbers; the other way round; each agent its own."""
 
 
 @functools.cache
-def student(teams, critic="own", memory="lstm", **options):
+def student(teams, critic="shared", memory="lstm", **options):
     config = NetworkConfig(**OPTIONS | {"critic": critic, "memory": memory, "parameters": "team"} | options)
     return TeamStudent(ActorCritic(SPACE, MultiDiscrete((2, 2)), config), teams)
 
@@ -73,7 +73,7 @@ def test_each_team_is_played_by_its_own_network(teams):
     given = sequence(who)
     assert sorted(given[0]) == sorted(agents_of(teams))
     found = apply(who, *given)
-    assert [leaf.shape[0] for leaf in jax.tree.leaves(found[0])] == [M] * 4
+    assert [leaf.shape[0] for leaf in jax.tree.leaves(found[0])] == [M] * 2
     assert_loop(who, apply, found, *given)
     # And so it matters whose network it is.
     first, last = sorted(given[0])[0], sorted(given[0])[-1]
@@ -82,7 +82,7 @@ def test_each_team_is_played_by_its_own_network(teams):
     np.testing.assert_array_equal(changed, [f"team_{teams[row % 3]}" in (first, last) for row in range(M)])
 
 
-@pytest.mark.parametrize(("critic", "memory"), [("own", "lstm"), ("shared", "lstm"), ("each", "none")])
+@pytest.mark.parametrize(("critic", "memory"), [("own", "lstm"), ("shared", "none")])
 def test_recording_is_applying_and_so_is_repeating_what_was_recorded(critic, memory):
     who = student((0, 1, 0), critic, memory)
     assert isinstance(who, RecordingStudent)
@@ -103,7 +103,7 @@ def test_recording_is_applying_and_so_is_repeating_what_was_recorded(critic, mem
 
 
 def test_every_team_plays_all_heads_of_an_ensemble():
-    who = student((0, 1, 0), num_policy_heads=2)
+    who = student((0, 1, 0), memory="none", num_policy_heads=2)
     _, heads = who.initial_carry(4 * 3)
     # All agents of environment b (rows 3b to 3b + 2) are played by head b mod 2, so that each head plays both teams. (By
     # the numbers of rows alone, `row mod 2`, or of a team's rows, some head would never play some agent.)
@@ -111,16 +111,17 @@ def test_every_team_plays_all_heads_of_an_ensemble():
     given = sequence(who)
     carry = who.initial_carry(M)
     _, acting, _ = apply(who, given[0], carry, *given[2:])
-    everyone = who.policies(given[0], carry, *given[2:])
+    policies = jax.jit(lambda who, *given: who.policies(*given), static_argnums=0)
+    everyone = policies(who, given[0], carry, *given[2:])
     assert everyone.shape == (T, M, 2, 4)
     np.testing.assert_allclose(
         acting, np.stack([everyone[:, row, head] for row, head in enumerate(carry[1])], 1), rtol=1e-6
     )
-    assert_loop(who, lambda s, *a: (a[1], s.policies(*a)), (carry, everyone), given[0], carry, *given[2:])
+    assert_loop(who, lambda *a: (a[2], policies(*a)), (carry, everyone), given[0], carry, *given[2:])
 
 
 def test_first_parameters_of_teams_differ():
-    who = student((0, 1, 0), memory="none", critic="shared")
+    who = student((0, 1, 0), memory="none")
     parameters = jax.jit(who.init)(jax.random.key(0))
     kernels = [parameters[name]["memory"]["dense"]["kernel"] for name in ("team_0", "team_1")]
     assert np.abs(kernels[0] - kernels[1]).max() > 0.1
@@ -128,7 +129,7 @@ def test_first_parameters_of_teams_differ():
 
 def test_a_team_learns_from_its_own_rows_only():
     """Whatever happens in the rows of team 1, the gradient of team 0 is what it was; and the other way round."""
-    who = student((0, 1, 0))
+    who = student((0, 1, 0), "own", "none")
     parameters, carry, seen, resets = sequence(who)
     rng = np.random.default_rng(0)
     f32 = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
@@ -180,7 +181,7 @@ def config_of(num_minibatches, num_devices=1, **options):
     return TrainConfig(
         env=Arena(),
         teacher=DomainRandomization(),
-        network=NetworkConfig(**OPTIONS | {"critic": "own", "parameters": "team"} | options),
+        network=NetworkConfig(**OPTIONS | {"num_attention_blocks": 0, "parameters": "team"} | options),
         ppo=PPOConfig(learning_rate=0.01, num_epochs=2, num_minibatches=num_minibatches, adam_epsilon=1e-3),
         num_envs=4,
         num_steps=8,
@@ -210,7 +211,7 @@ def test_a_run_learns_and_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp
 @pytest.mark.slow
 @pytest.mark.parametrize("num_minibatches", [1, 2])
 def test_two_devices_learn_what_one_does(num_minibatches):
-    ends, options = [], {"critic": "each", "num_policy_heads": 2}
+    ends, options = [], {"critic": "each", "num_policy_heads": 2, "num_attention_blocks": 1}
     for num_devices in (1, 2):
         # Not as small as above: a layer's norm over four units, all nearly equal, enlarges rounding a thousand times.
         program = program_of(config_of(num_minibatches, num_devices, entity_size=16, **options))

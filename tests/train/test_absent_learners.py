@@ -43,21 +43,15 @@ def rollout_of(present, ended=(0, 0, 0, 0), rewards=((1, 1), (1, 2), (1, 4), (1,
 # -- what counts -------------------------------------------------------------------------------------------------------
 
 
-def test_steps_of_agents_that_were_there_count_if_their_learner_wants_them():
+def test_steps_of_agents_that_were_there_count():
     there = np.asarray(THERE, bool)
-    wanted = np.asarray([[1, 1], [1, 1], [0, 0], [1, 1]], bool)
-    first_only = np.asarray([True, False])
 
-    def counts(present, learns=None):
+    def counts(present):
         rollout = rollout_of(present)
-        found = batch_of(rollout, rollout.rewards, (), None if learns is None else jnp.asarray(learns)).counts
-        return None if found is None else np.asarray(found)
+        return batch_of(rollout, rollout.rewards, ()).counts
 
     assert counts(None) is None
     np.testing.assert_array_equal(counts(there), there)
-    np.testing.assert_array_equal(counts(None, wanted[:, None]), wanted)
-    np.testing.assert_array_equal(counts(there, wanted[:, None]), there & wanted)
-    np.testing.assert_array_equal(counts(there, first_only[None, None]), there & first_only)
 
 
 # -- advantages --------------------------------------------------------------------------------------------------------

@@ -82,11 +82,12 @@ class Game:
         self.locked_by = [NOBODY] * len(objects)
         self.time = 0
         # Of the decimal number that was written: 0.29 of 100 steps are 29, of floats 28.999999999999996.
-        self.preparation = int(Fraction(str(options.preparation)) * options.max_steps) if arena.has_preparation else 0
+        self.end_of_preparation = int(Fraction(str(options.preparation)) * options.max_steps)
+        self.preparation = self.end_of_preparation if arena.has_preparation else 0
         self.events = collections.Counter()
-        self.steps_hidden = 0
+        self.steps_hidden = self.surf_steps = 0
         self._look()
-        if self.preparation == 0:
+        if self.end_of_preparation == 0:
             self._note_end_of_preparation()
 
     # -- what is where ------------------------------------------------------------------------------------------------
@@ -111,9 +112,10 @@ class Game:
                 self._turn(i, *((0, 0, 0) if waits and self.team[i] == SEEKERS else actions[i]))
         self.time += 1
         self._look()
-        if self.time == self.preparation:
+        if self.time == self.end_of_preparation:
             self._note_end_of_preparation()
-        if not waits:
+        self.steps_hidden += not (waits or self.found)
+        if self.time > self.end_of_preparation:
             self._note_step(was_elevated)
         return [0.0] * len(self.team) if waits else self._rewards()
 
@@ -187,7 +189,9 @@ class Game:
         self.positions[i], self.object_positions[k] = b, shifted(self.object_positions[k], direction)
         self.covered = {cell: j for cell, j in self.covered.items() if j != k} | dict.fromkeys(moved, k)
         self.events["surfed" if self.elevated[i] else "dragged"] += 1
-        self.events["seeker surfed"] += self.elevated[i] and self.team[i] == SEEKERS
+        surfed = self.elevated[i] and self.team[i] == SEEKERS
+        self.events["seeker surfed"] += surfed
+        self.surf_steps += surfed and self.time >= self.end_of_preparation
 
     # -- sight --------------------------------------------------------------------------------------------------------
 
@@ -272,7 +276,6 @@ class Game:
         return values
 
     def _note_step(self, was_elevated: list[bool]) -> None:
-        self.steps_hidden += not self.found
         for j in self.seekers:
             self.events["seeker elevated"] += self.elevated[j]
             sees_hider = any(self.sees_agents[j][i] for i in self.hiders)
@@ -287,7 +290,7 @@ class Game:
             "enclosed": float(self.is_enclosed),
             "breach": float(self.is_breached),
             "via_ramp": float(self.is_over_ramp),
-            "surf_steps": float(self.events["seeker surfed"]),
+            "surf_steps": float(self.surf_steps),
             "elevated_steps": float(self.events["seeker elevated"]),
             "hidden": self.steps_hidden / (self.options.max_steps - self.preparation),
         }  # fmt: skip

@@ -89,7 +89,7 @@ def test_random_play_meets_every_case():
     ends = [recounted(name)[0].statistics for name in WORLDS]
     for name in ("enclosed", "breach", "via_ramp", "surf_steps", "elevated_steps", "ramp_denied", "hidden"):
         values = np.concatenate([end[name] for end in ends])
-        assert np.nansum(values > 0) > 2, name
+        assert np.nansum(values > 0) >= 2, name
         assert np.sum(values == 0) > 10, name
 
 

@@ -3,7 +3,8 @@
 The returns of two teams that improve together say nothing. Baker et al. 2020 ("Emergent tool use from multi-agent
 autocurricula", arXiv 1909.07528) tell phases by how far boxes and ramps were moved and how many were locked, in preparation
 and at the end. Beside these are sharper ones of our own: whether the hiders were enclosed, whether and how seekers came
-in all the same. Letters: ``H W`` grid, ``N`` agents, ``X`` boxes, ``R`` ramps, ``O = X + R`` objects.
+in all the same. The end of preparation is that of the world, in levels without it too: there one also wants to know whether
+a fort was built by then. Letters: ``H W`` grid, ``N`` agents, ``X`` boxes, ``R`` ramps, ``O = X + R`` objects.
 """
 
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ NAMES = (
     "enclosed", "breach", "via_ramp", "surf_steps", "elevated_steps", "ramp_denied", "hidden",
 )  # fmt: skip
 
-PHASES = (
+_PHASES = (
     Milestone("fort", "enclosed", 0.5, description="In most episodes the hiders are enclosed when preparation ends."),
     Milestone("ramp_use", "via_ramp", 0.1, description="Seekers come into one fort in ten over a ramp."),
     Milestone("ramp_defence", "ramp_denied", 0.5, description="Most ramps are locked or inside of the fort in time."),
@@ -39,10 +40,25 @@ PHASES = (
 """When a phase counts as emerged: thresholds of our own, as the published ones are read off curves."""
 
 
+def phases_of(world: "HideAndSeek") -> tuple[Milestone, ...]:
+    """Return the phases that can be seen in ``world``: none of ramps where levels have none, and so on."""
+    has_boxes, has_ramps = world.max_boxes > 0, world.max_ramps > 0 and world.levels.ramps
+    can_surf = world.surf and has_boxes and has_ramps
+    possible = {
+        "fort": has_boxes,
+        "ramp_use": has_boxes and has_ramps,
+        "ramp_defence": has_boxes and has_ramps,
+        "surfing": can_surf,
+        "surf_defence": can_surf and world.levels.locks,
+    }
+    return tuple(phase for phase in _PHASES if possible[phase.name])
+
+
 class Record(struct.PyTreeNode):
     """What has to be remembered of an episode. Boards are ``u32[H, 1]``, bits of cells."""
 
-    seen_steps: jax.Array  # i32[], after preparation, in which a seeker saw a hider
+    seen_steps: jax.Array  # i32[], of those that are rewarded, in which a seeker saw a hider
+    was_seen: jax.Array  # bool[], a seeker saw a hider, after preparation
     elevated_steps: jax.Array  # i32[], of seekers, after preparation
     surf_steps: jax.Array  # i32[], likewise
     saw_from_above: jax.Array  # bool[], an elevated seeker saw a hider, after preparation
@@ -58,10 +74,10 @@ class Record(struct.PyTreeNode):
 
 
 def start(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeekState) -> Record:
-    """Return the record at the start of an episode, which is the end of preparation if there is none."""
+    """Return the record at the start of an episode, which is the end of preparation in a world without."""
     nothing, none = jnp.zeros_like(level.tall), jnp.int32(0)
     record = Record(
-        none, none, none, jnp.bool_(False), nothing, nothing,
+        none, jnp.bool_(False), none, none, jnp.bool_(False), nothing, nothing,
         nothing, nothing, nothing, jnp.bool_(False), state.object_positions, state.locked_by,
     )  # fmt: skip
     return _at_end_of_preparation(world, level, state, record)
@@ -86,10 +102,12 @@ def after_step(
         surfed: which agents moved with the box below them, ``bool[N]``.
     """
     record: Record = before.record
-    counts = before.time >= world.preparation_steps(level)
-    seekers = level.agent_present & ~world.is_hider & counts
+    is_later = before.time >= world.end_of_preparation
+    all_seekers = level.agent_present & ~world.is_hider
+    seekers = all_seekers & is_later
     high = seekers & state.elevated
     sees_hider = jnp.any(sees & world.is_hider[None, :], axis=1)
+    is_seen = jnp.any(all_seekers & sees_hider)
 
     def add(number: jax.Array, which: jax.Array) -> jax.Array:
         return number + jnp.sum(which, dtype=jnp.int32)
@@ -98,7 +116,8 @@ def after_step(
         return board | board_of(world.height, world.width, state.positions, which)
 
     record = record.replace(
-        seen_steps=add(record.seen_steps, jnp.any(seekers & sees_hider)),
+        seen_steps=add(record.seen_steps, is_seen & (before.time >= world.preparation_steps(level))),
+        was_seen=record.was_seen | (is_seen & is_later),
         elevated_steps=add(record.elevated_steps, high),
         surf_steps=add(record.surf_steps, seekers & surfed),
         saw_from_above=record.saw_from_above | jnp.any(high & sees_hider),
@@ -131,7 +150,7 @@ def statistics(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeek
 
     # Published words: a seeker shares the hiders' component. Who sees from the ground does, as a ray that nothing
     # blocks is a way; a door that stands open and that nobody uses does not count here.
-    came_in = _meet(record.trodden, record.fort) | (record.seen_steps > 0)
+    came_in = _meet(record.trodden, record.fort) | record.was_seen
     over_ramp = _meet(record.landed, record.fort) | record.saw_from_above
     values = {
         "box_move_preparation": furthest(moved_before, boxes),
@@ -172,7 +191,7 @@ def _at_end_of_preparation(
         object_positions=state.object_positions,
         locked_by=state.locked_by,
     )
-    is_now = state.time == world.preparation_steps(level)
+    is_now = state.time == world.end_of_preparation
     return jax.tree.map(lambda new, old: jnp.where(is_now, new, old), now, record)
 
 

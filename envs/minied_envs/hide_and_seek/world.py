@@ -122,7 +122,7 @@ class HideAndSeek(Environment[HideAndSeekLevel, HideAndSeekState]):
     @property
     def milestones(self) -> tuple[Milestone, ...]:  # type: ignore[override]  # a constant in other worlds
         """The phases that may emerge, see `minied_envs.hide_and_seek.detectors`."""
-        return detectors.PHASES
+        return detectors.phases_of(self)
 
     @property
     def is_hider(self) -> np.ndarray:
@@ -148,16 +148,17 @@ class HideAndSeek(Environment[HideAndSeekLevel, HideAndSeekState]):
 
     def preparation_steps(self, level: HideAndSeekLevel) -> jax.Array:
         """Return the steps in which seekers wait, ``i32[]``."""
-        return jnp.where(level.has_preparation, self._preparation_steps, 0)
+        return jnp.where(level.has_preparation, self.end_of_preparation, 0)
 
     @property
-    def _preparation_steps(self) -> int:
+    def end_of_preparation(self) -> int:
+        """The step that preparation ends with, in levels that have it; the detectors' in all."""
         return int(self.preparation * self.max_steps + 1e-9)
 
     @property
     def fill_sweeps(self) -> int:
         """Cells by which the fort is filled in a step: enough that no path is too long for the steps that are left."""
-        return math.ceil(self.height * self.width / (self.max_steps - self._preparation_steps))
+        return math.ceil(self.height * self.width / (self.max_steps - self.end_of_preparation))
 
     def reset(self, key: jax.Array, level: HideAndSeekLevel) -> tuple[Any, HideAndSeekState]:
         """Return the first observations and the state. Nothing is random: ``key`` is not used."""
