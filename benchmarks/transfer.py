@@ -69,6 +69,9 @@ def main() -> None:
             if not _found(done, what := _what(task, method, arguments)):
                 _keep(done, arguments.output, what | _measure(task, method, arguments))
     for run in arguments.runs if arguments.levels else ():
+        if open_run(run).config().network.memory == "none":
+            print(f"{run}: no memory to be asked what it counted")
+            continue
         what = {"task": "object_counting", "run": str(run), "levels": arguments.levels}
         if not _found(done, what):
             _keep(done, arguments.output, what | _probe(run, arguments.levels))
