@@ -31,7 +31,9 @@ class Transfer(NamedTuple):
     new: tuple[str, ...]  # there were none
 
 
-def match(shapes: Parameters, earlier: Mapping[str, np.ndarray], reset: Reset) -> Transfer:
+def match(
+    shapes: Parameters, earlier: Mapping[str, np.ndarray], reset: Reset, source: str = "start_from.run"
+) -> Transfer:
     """Return what becomes of each parameter of a network.
 
     ``none`` takes all that there are. ``last`` draws the last dense layer before the memory and its layer norm anew, as
@@ -41,6 +43,7 @@ def match(shapes: Parameters, earlier: Mapping[str, np.ndarray], reset: Reset) -
         shapes: the network's parameters, or their shapes, without members.
         earlier: parameters ``[Q, ...]`` by name.
         reset: which to draw anew.
+        source: what to call ``earlier`` in errors.
 
     Raises `UserError` if a parameter that would be taken has another shape, if none is left to take, and if there is none of
     those to draw anew.
@@ -55,13 +58,13 @@ def match(shapes: Parameters, earlier: Mapping[str, np.ndarray], reset: Reset) -
             there, here = earlier[name].shape[1:], leaf.shape
             if there != here:
                 raise UserError(
-                    f"start_from.run has {plain(name)} of shape {list(there)}; allowed: {list(here)}, as network and"
-                    " observation have it here, or a start_from.reset that draws it anew"
+                    f"{source} has {plain(name)} of shape {list(there)}; allowed: {list(here)}, as network and"
+                    " observation have it here"
                 )
             taken.append(name)
     if not taken:
         raise UserError(
-            f"start_from.run has no parameter that this network has: {_example(earlier)} there and {_example(leaves)} here;"
+            f"{source} has no parameter that this network has: {_example(earlier)} there and {_example(leaves)} here;"
             " allowed: a run with the same network and parts of the observation"
         )
     return Transfer(tuple(taken), tuple(name for name in leaves if name in again and name in earlier), tuple(new))

@@ -20,6 +20,7 @@ from minied.students.transfer import named, plain
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.train.config import StartFrom, TrainConfig
 from minied.train.program import Program
+from minied.train.self_play import SelfPlayConfig
 
 QUIET = SessionOptions(quiet=True, pictures=False)
 NETWORK = NetworkConfig(memory="none", entity_size=4, num_attention_blocks=0, memory_size=3, head_size=3)
@@ -146,8 +147,7 @@ def test_without_a_run_nothing_is_read_and_the_program_is_the_same():
         ({"checkpoint": 4}, "start_from.checkpoint is 4; allowed: 0, the newest, or 1, 2, 3"),
         (
             {"network": dataclasses.replace(NETWORK, memory_size=4)},
-            "start_from.run has memory/dense/bias of shape [3]; allowed: [4], as network and observation have it here, or a"
-            " start_from.reset that draws it anew",
+            "start_from.run has memory/dense/bias of shape [3]; allowed: [4], as network and observation have it here",
         ),
         (
             {"network": dataclasses.replace(NETWORK, parameters="team")},
@@ -179,6 +179,14 @@ def test_parameters_of_each_team_go_to_the_same_teams_alone(first, tmp_path):
             UserError, match=r"start_from.run has parameters 'team' for teams \(0, 1, 0\); allowed with"
         ):
             earlier_of(config)
+
+
+def test_a_pool_of_past_policies_begins_with_what_was_taken(first):
+    config = tuned(first, self_play=SelfPlayConfig(past_share=1.0, pool_size=2), num_seeds=1)
+    state = Program(config).init(earlier_of(config).parameters)
+    begun = jax.tree.map(lambda leaf: leaf[:, None], state.members.student.parameters)
+    assert equal(jax.tree.map(lambda leaf: leaf[:, :, 0], state.members.pool), begun)
+    assert not equal(state.members.student.parameters, Program(config).init().members.student.parameters)
 
 
 def test_a_missing_run_and_options_that_make_no_sense():

@@ -35,6 +35,7 @@ INK: Colour = (40, 40, 44)
 PAPER: Colour = (250, 250, 248)
 GREY: Colour = (172, 176, 182)
 PREPARATION: Colour = (238, 200, 96)
+MARK: Colour = (66, 148, 92)
 
 BORDER, STRIP = 0.5, 1.5  # in cells
 TILE = 32  # pixels of a cell's side, less in large arenas
@@ -43,8 +44,22 @@ SHADOW = 0.07  # of what has height 1, in cells
 _visible = jax.jit(sight.visible, static_argnames="world")
 
 
-def draw(world: "HideAndSeek", level: HideAndSeekLevel, state: Any = None) -> np.ndarray:
-    """Return a picture, ``u8[height, width, 3]``, of an episode's ``state`` on ``level``, or of its start."""
+def draw(
+    world: "HideAndSeek",
+    level: HideAndSeekLevel,
+    state: Any = None,
+    words: str = "",
+    marks: Sequence[tuple[int, int]] = (),
+) -> np.ndarray:
+    """Return a picture, ``u8[height, width, 3]``, of an episode's ``state`` on ``level``, or of its start.
+
+    Args:
+        world: its options.
+        level: of the episode.
+        state: of it, or None.
+        words: what the strip says; by default who plays and how it goes.
+        marks: cells (row, col) to put a frame around.
+    """
     told = None if state is None else state.record
     state = rules.initial_state(jax.tree.map(jnp.asarray, level)) if state is None else state
     sees, _ = _visible(world, level, state)
@@ -56,13 +71,16 @@ def draw(world: "HideAndSeek", level: HideAndSeekLevel, state: Any = None) -> np
     _draw_ground(canvas, world, level)
     for number in np.flatnonzero(level.object_present).tolist():
         _draw_object(canvas, level, state, number)
+    for row, col in marks:
+        canvas.polygon(_frame(row, col, row + 1, col + 1), None, MARK, 0.12)
     counts = int(state.time) >= preparation
     for seer, seen in np.argwhere(sees).tolist():
         if world.teams[seer] != world.teams[seen]:
             _draw_look(canvas, state.positions[seer], state.positions[seen], world.teams[seer], counts)
     for agent in np.flatnonzero(level.agent_present).tolist():
         _draw_agent(canvas, level, state, agent, world.teams[agent], counts)
-    _draw_strip(canvas, world, int(state.time), preparation, _words(world, level, state, preparation, told), told)
+    words = words or _words(world, level, state, preparation, told)
+    _draw_strip(canvas, world, int(state.time), preparation, words, told)
     return canvas.picture()
 
 

@@ -145,6 +145,11 @@ class ActorCritic:
         environments = jnp.arange(num_rows, dtype=jnp.int32) // self.num_agents
         return memory, environments % self.config.num_policy_heads
 
+    def policy_memory(self, carry: Carry) -> Carry:
+        """Return what the policy itself carries, leaves ``[M, ...]``: no memory of a critic, and not which head acts."""
+        memory = carry if self.config.num_policy_heads == 1 else carry[0]
+        return memory[0] if _critics_of(self.config) else memory
+
     def _memories(self, num_rows: int) -> Any:
         memory, critics = initial_carry(self.config, num_rows), _critics_of(self.config)
         return (memory, *(memory for _ in critics)) if critics else memory

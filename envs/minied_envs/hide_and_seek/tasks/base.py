@@ -191,7 +191,7 @@ class Task(Environment[LevelT, TaskState]):
         """Return the line under which evaluations report a level. Host only."""
         return "held out"
 
-    def marks(self, level: LevelT, state: TaskState | None) -> list[tuple[int, int]]:
+    def marks(self, level: LevelT) -> list[tuple[int, int]]:
         """Return the cells to mark in a picture of a level, (row, col) each. Host only."""
         return []
 

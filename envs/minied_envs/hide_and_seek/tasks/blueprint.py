@@ -116,7 +116,7 @@ class Blueprint(Task[BlueprintLevel]):
         """Return whether all was built soon enough to be worth it: a positive return, ``bool[]``."""
         return episode_return > 0
 
-    def marks(self, level: BlueprintLevel, state: TaskState | None) -> list[tuple[int, int]]:
+    def marks(self, level: BlueprintLevel) -> list[tuple[int, int]]:
         """Return the sites."""
         return [(int(row), int(col)) for row, col in np.asarray(level.sites)[np.asarray(level.site_present)]]
 

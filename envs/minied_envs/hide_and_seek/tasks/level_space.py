@@ -32,6 +32,14 @@ class TaskLevelSpace(LevelSpace[Any]):
         """Return what the task says of its levels."""
         return self.task.describe_level(level)
 
+    def draw(self, level: Any, state: Any = None) -> np.ndarray:
+        """Return a picture, ``u8[height, width, 3]``, as of hide and seek, with frames around the task's goals."""
+        from minied_envs.hide_and_seek import drawing
+
+        time = 0 if state is None else int(state.arena.time)
+        arena, words = None if state is None else state.arena, f"step {time} of {self.task.max_steps}"
+        return drawing.draw(self.task.arena, level.arena, arena, words, self.task.marks(level))
+
     @property
     def suites(self) -> Mapping[str, str]:
         """Levels of the same generator."""

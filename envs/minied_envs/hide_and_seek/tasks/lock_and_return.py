@@ -97,7 +97,7 @@ class LockAndReturn(Task[TaskLevel]):
         """Return whether the agent was back for a while: more than the lock and coming nearer can give, ``bool[]``."""
         return episode_return > locking.most_without_completion(self, num_locks=1, num_targets=2)
 
-    def marks(self, level: TaskLevel, state: TaskState | None) -> list[tuple[int, int]]:
+    def marks(self, level: TaskLevel) -> list[tuple[int, int]]:
         """Return the start."""
         row, col = level.arena.agent_positions[AGENT]
         return [(int(row), int(col))]
