@@ -175,7 +175,6 @@ class Game:
         b = shifted(self.positions[i], direction)
         wanted = moved if self.elevated[i] else moved | {b}
         obstacles = {
-            "another holds": self.holding.count(k) > 1,
             "somebody on it": bool(others & self.covers(k)),
             "drag leaves": not all(self.is_inside(cell) for cell in wanted),
             "drag meets wall": bool(wanted & walls),
@@ -189,6 +188,10 @@ class Game:
         self.positions[i], self.object_positions[k] = b, shifted(self.object_positions[k], direction)
         self.covered = {cell: j for cell, j in self.covered.items() if j != k} | dict.fromkeys(moved, k)
         self.events["surfed" if self.elevated[i] else "dragged"] += 1
+        for j, held in enumerate(self.holding):
+            if j != i and held == k:
+                self.holding[j] = NOTHING
+                self.events["taken away"] += 1
         surfed = self.elevated[i] and self.team[i] == SEEKERS
         self.events["seeker surfed"] += surfed
         self.surf_steps += surfed and self.time >= self.end_of_preparation

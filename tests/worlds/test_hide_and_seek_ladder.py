@@ -42,6 +42,7 @@ TAKE_RAMP = "E E E E E E S gN gN W S E gW gW gW gW gW gS N"
 HIDERS = {
     "runs": "",
     "fort": CLOSE,
+    "held fort": CLOSE + 56 * " g.",  # to hold the box is not to lock it
     "locked fort": FORT,
     "ramp locked": f"{LOCK_RAMP} {FORT}",
     "ramp taken": f"{TAKE_RAMP} {FORT}",
@@ -61,6 +62,7 @@ SEEKERS = {
 HIDDEN = {
     "runs": {"chases": 2, "drags": 5, "climbs": 6, "surfs": 6},
     "fort": {"chases": 36, "drags": 10, "climbs": 6, "surfs": 6},
+    "held fort": {"chases": 36, "drags": 10, "climbs": 6, "surfs": 6},
     "locked fort": {"chases": 36, "drags": 36, "climbs": 6, "surfs": 6},
     "ramp locked": {"chases": 36, "drags": 36, "climbs": 36, "surfs": 6},
     "ramp taken": {"chases": 36, "drags": 36, "climbs": 36, "surfs": 36},
@@ -132,14 +134,16 @@ def test_each_counter_sees_its_phase_and_no_other() -> None:
         assert seen["enclosed"] == has_fort, (hider, seeker)
         assert seen["breach"] == broken, (hider, seeker)
         assert seen["via_ramp"] == from_above, (hider, seeker)
-        assert seen["boxes_locked_preparation"] == {"all locked": 2}.get(hider, 0 if hider in ("runs", "fort") else 1)
+        assert seen["boxes_locked_preparation"] == {"all locked": 2}.get(
+            hider, 0 if hider in ("runs", "fort", "held fort") else 1
+        )
         assert seen["boxes_free_preparation"] == 2 - seen["boxes_locked_preparation"]
         assert seen["box_move_preparation"] == pytest.approx(2**0.5 if has_fort else 0)
         assert seen["ramp_move_preparation"] == pytest.approx(26**0.5 if hider == "ramp taken" else 0)
         assert seen["ramps_locked_preparation"] == (hider in ("ramp locked", "all locked"))
         assert seen["ramp_denied"] == (hider in ("ramp locked", "ramp taken", "all locked"))
         assert seen["surf_steps"] == (3 if seeker == "surfs" and hider not in ("ramp taken", "all locked") else 0)
-        if seeker == "climbs" and hider in ("runs", "fort", "locked fort"):
+        if seeker == "climbs" and hider in ("runs", "fort", "held fort", "locked fort"):
             assert seen["ramp_move"] == pytest.approx(8**0.5)
 
 
@@ -180,6 +184,7 @@ def test_without_preparation_the_ramp_is_not_locked_in_time() -> None:
     rewards, statistics = play("ramp locked", "climbs", level=the_level(has_preparation=False), start=0)
     assert rewards[0, 0] == 1  # every step counts
     assert rewards[-1, 0] == -1
-    assert statistics["enclosed"] == 0  # of the start
+    # When preparation would have ended there is a fort, and the seeker on the ramp looks into it.
+    assert (statistics["enclosed"], statistics["breach"]) == (1, 1)
     rewards, _ = play("ramp locked", "climbs")
     assert rewards[-1, 0] == 1

@@ -354,12 +354,15 @@ def test_a_long_way_is_a_way():
     assert play(dataclasses.replace(arena, low=frozenset({(5, 6)})), []).statistics["enclosed"] == 1
 
 
-def test_statistics_without_preparation_are_of_the_start():
-    # The seeker surfs: up in steps 1 and 2, with the box in 3 to 7, against the border in 8; then it stays above.
+def test_statistics_without_preparation_are_of_the_same_moment():
+    # The seeker surfs: up in steps 1 and 2, with the box in 3 to 7, against the border in 8; then it stays above. With
+    # preparation it would have waited for 5 of 20 steps: of the steps after these, 2 are on a box that moves, and all above.
     arena = level([(0, 0, EAST)], [(3, 0, EAST)], boxes=[(3, 2, SINGLE)], ramps=[(3, 1, EAST)])
     up = [{S1: go(EAST)}, {S1: go(EAST)}]
     story = play(arena, up + [{S1: drag(direction)} for direction in (EAST, SOUTH, EAST, EAST, EAST, EAST)])
     assert story.places(B1, 8) == [(3, 2), (3, 2), (3, 3), (4, 3), (4, 4), (4, 5), (4, 6), (4, 6)]
-    # From (3, 2) to (4, 6): sqrt(1 + 16)
-    expected = {"surf_steps": 5, "elevated_steps": 20, "box_move": 17**0.5, "box_move_preparation": 0, "ramp_move": 0}
+    # From (3, 2) to (4, 6): sqrt(1 + 16); after five steps at (4, 4): sqrt(1 + 4)
+    expected = {
+        "surf_steps": 2, "elevated_steps": 15, "box_move": 17**0.5, "box_move_preparation": 5**0.5, "ramp_move": 0,
+    }  # fmt: skip
     assert {name: story.statistics[name] for name in expected} == pytest.approx(expected)

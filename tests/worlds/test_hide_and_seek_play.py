@@ -39,7 +39,7 @@ EPISODES = 160  # 160 · (2·20 + 4·40 + 4·40 + 6·40 + 3·30) = 110,400 agent
 # What random play must have met, so that agreement means something: the bounds are far below what is seen.
 MUST_HAPPEN = {
     "held": 1000, "let go": 100, "unlocked": 100, "foreign lock": 50, "climbed": 200, "too high": 1000,
-    "walked on tops": 200, "stepped down": 100, "dragged": 1000, "surfed": 30, "seeker surfed": 10, "another holds": 100,
+    "walked on tops": 200, "stepped down": 100, "dragged": 1000, "surfed": 30, "seeker surfed": 10, "taken away": 50,
     "somebody on it": 20, "drag leaves": 100, "drag meets wall": 100, "drag meets object": 100, "drag meets agent": 50,
 }  # fmt: skip
 
@@ -169,6 +169,8 @@ def test_who_holds_keeps_the_distance(name):
     # A key turned between could let go of it and somebody move it on before it is grabbed anew.
     no_keys = ~np.any(actions % 2 == 1, axis=-1)
     kept = (holding[:, 1:] == holding[:, :-1]) & (holding[:, 1:] != -1) & no_keys[:, :, None]
+    # So could who takes it out of the agent's hands.
+    kept &= np.sum(holding[:, 1:, :, None] == holding[:, 1:, None, :], axis=-1) == 1
     assert kept.sum() > 100
     np.testing.assert_array_equal(distance[:, 1:][kept], distance[:, :-1][kept])
 

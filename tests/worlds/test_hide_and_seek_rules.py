@@ -168,15 +168,23 @@ def test_borders_stop_agent_and_box():
     assert play(wide, [{H1: drag(EAST)}]).places(B1, 1) == [(3, 5)]
 
 
-def test_of_two_holders_neither_moves_it_until_one_lets_go():
+def test_who_drags_a_thing_takes_it_out_of_other_hands():
     arena = level([(3, 2, EAST), (3, 4, WEST)], boxes=[(3, 3, SINGLE)])
-    script = [{H1: HOLD, H2: HOLD}, {H1: drag(NORTH), H2: HOLD}, {H1: drag(NORTH)}]
     in_turn, against = (H1, H2, S1, S2), (H2, H1, S1, S2)
-    # In the last step H2 lets go: too late for H1 if H1 comes first.
-    story = play(arena, script, orders=[in_turn, in_turn, against])
-    assert story.all("holding", H1, 2) == story.all("holding", H2, 2) == [B1, B1]
-    assert story.places(B1, 3) == [(3, 3), (3, 3), (2, 3)]
-    assert play(arena, script, orders=[in_turn] * 3).places(B1, 3) == [(3, 3)] * 3
+    story = play(arena, [{H1: HOLD, H2: HOLD}, {H1: drag(NORTH), H2: HOLD}], orders=[in_turn] * 2)
+    assert story.all("holding", H1, 2) == [B1, B1]
+    assert story.all("holding", H2, 2) == [B1, NOTHING]
+    assert story.places(B1, 2) == [(3, 3), (2, 3)]
+    # If both drag, whoever has its turn first has it: H2, to (3, 4). H1 then goes west alone.
+    both = [{H1: HOLD, H2: HOLD}, {H1: drag(WEST), H2: drag(EAST)}]
+    story = play(arena, both, orders=[in_turn, against])
+    assert story.places(B1, 2) == [(3, 3), (3, 4)]
+    assert story.all("holding", H1, 2) == [B1, NOTHING]
+    assert story.cells(H1, 2) == [(3, 2), (3, 1)]
+    # A drag that fails takes nothing from anybody: north of (0, 3) there is nothing.
+    at_border = level([(0, 2, EAST), (0, 4, WEST)], boxes=[(0, 3, SINGLE)])
+    story = play(at_border, [{H1: HOLD, H2: HOLD}, {H1: drag(NORTH), H2: HOLD}])
+    assert story.all("holding", H2, 2) == [B1, B1]
 
 
 def test_somebody_on_top_keeps_a_box_where_it_is_until_it_steps_off():
@@ -252,10 +260,11 @@ def test_who_surfs_is_stopped_by_what_stops_the_box():
     )  # with the box it cannot go onto the wall; alone it can
     assert story.cells(H1, 4) == [(3, 1), (3, 2), (3, 2), (3, 3)]
     assert story.all("elevated", H1, 4) == [True] * 4
-    # Two abreast: the box that is held from below as well does not surf.
+    # Who holds the box from below has it taken away.
     held = dataclasses.replace(SURFING, hiders=((3, 0, EAST), (4, 2, NORTH)))
     story = play(held, [*UP, {H1: drag(EAST), H2: HOLD}, {H1: drag(EAST)}], orders=[(H2, H1, S1, S2)] * 4)
-    assert story.places(B1, 4) == [(3, 2), (3, 2), (3, 2), (3, 3)]
+    assert story.places(B1, 4) == [(3, 2), (3, 2), (3, 3), (3, 4)]
+    assert story.all("holding", H2, 4) == [NOTHING] * 4
 
 
 def test_surfing_on_the_end_of_a_long_box_moves_all_of_it():

@@ -173,6 +173,8 @@ def _move(
         directions=jnp.where(turn.own, direction, state.directions),
         elevated=jnp.where(turn.own & goes & ~is_holding, has_height, state.elevated),
         object_positions=state.object_positions + jnp.where((mine & goes)[:, None], step[None, :], 0),
+        # Out of the hands of everybody else: or else to hold were as good as to lock.
+        holding=jnp.where(is_holding & goes & ~turn.own & (state.holding == held), NOTHING, state.holding),
     ), goes & is_holding & turn.elevated
 
 
@@ -205,7 +207,7 @@ def _can_be_dragged(
     in_wall = _is_on(world, wall, ends[0]) | _is_on(world, wall, ends[1]) | _is_on(world, wall, ends[2])
     in_object = level.object_present & ~mine & _within(state.object_positions, after, reach + own_reach[None, :])
     near = _within(state.positions, before, own_reach[None, :]) | _within(state.positions, after, own_reach[None, :])
-    in_agent = others & (near | (state.holding == held))
+    in_agent = others & near
     return ~(in_wall | jnp.any(in_object) | jnp.any(in_agent))
 
 

@@ -6,8 +6,8 @@ ramp an agent comes on top of boxes and low walls, looks over them, and with ``s
 
 Deviations from the released game, whose physics are continuous: a grid with heights 0, 1 and 2; agents take turns in a
 random order; an agent looks where it last tried to go; a lock is toggled by whoever stands before the thing, instead of
-a vote held every step; a thing held by two, or with somebody on it, does not move. The observation also tells how far
-the episode is.
+a vote held every step; who drags a thing takes it out of other hands, and one with somebody on it does not move. The
+observation also tells how far the episode is.
 
 Letters: ``N`` agents (hiders first), ``X`` boxes, ``R`` ramps, ``O = X + R`` objects.
 """
