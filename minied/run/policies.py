@@ -163,6 +163,9 @@ def _require_the_same_game(first: Run, run: Run) -> None:
         ("actions", lambda env: env.action_space),
     ]
     for what, part in by_config:
+        if part(ours) != part(theirs) and what == "the teams of agents":
+            told = f"{what} are {part(ours)} in {first.path} and {part(theirs)} in {run.path}"
+            raise UserError(f"{told}; allowed: the same for all runs")
         if part(ours) != part(theirs):
             raise UserError(f"{_told(first, run, 'env')}: {what} differ; allowed: the same for all runs")
     if first.config.network != run.config.network:

@@ -155,6 +155,11 @@ class TrainConfig:
         missing = missing_signals(self.network, space, type(self.env).__name__, self.num_students)
         self.teacher.validate(space, self.num_envs, missing)
         self._check_students()
+        if self.self_play.past_share == 1 and self.teacher.needs:
+            raise UserError(
+                f"self_play.past_share is 1; allowed with {name_of(type(self.teacher))}, which scores games of current"
+                " policies: less than 1"
+            )
         self.self_play.games_of_each_team(self.env, self.num_envs)
         self._check_correlations(missing)
 

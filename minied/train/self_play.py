@@ -72,7 +72,7 @@ class SelfPlayConfig:
         if not math.isclose(games * num_teams, self.past_share * num_envs, rel_tol=1e-6):
             raise UserError(
                 f"self_play.past_share is {self.past_share:g}; allowed with num_envs = {num_envs} and {num_teams} teams:"
-                f" multiples of {num_teams / num_envs:g}, as many environments for every team"
+                f" multiples of {num_teams}/{num_envs}, as many environments for every team"
             )
         return games
 

@@ -82,7 +82,7 @@ def test_nothing_is_there_if_it_is_off():
         ({"past_share": float("nan")}, "past_share is nan"),
         ({"past_share": 0.5, "pool_size": 0}, "pool_size is 0; allowed"),
         ({"past_share": 0.5, "keep_every": 0}, "keep_every is 0; allowed"),
-        ({"past_share": 0.4}, "self_play.past_share is 0.4; allowed with num_envs = 8 and 2 teams: multiples of 0.25"),
+        ({"past_share": 0.4}, "self_play.past_share is 0.4; allowed with num_envs = 8 and 2 teams: multiples of 2/8"),
     ],
     ids=str,
 )
@@ -428,13 +428,22 @@ def test_off_is_the_program_without_it():
     )
 
 
-def test_scores_read_nothing_of_past_players():
+def test_games_against_the_past_give_no_score():
     against_past = rollouts(WITH_MEMORY)[3][0]
-    found = score_levels(mean_value, against_past.outcome.signals)[0]
-    # two whole episodes of three steps each, of seven; the mean over steps of the mean over those who are current
-    values, present = (
-        np.asarray(each)[:6] for each in (against_past.rollout.values[..., 0], against_past.rollout.present)
-    )
-    by_step = np.where(present, values, 0).sum(axis=-1) / present.sum(axis=-1)
-    np.testing.assert_allclose(found, by_step.mean(axis=0), rtol=1e-5)
-    assert not np.allclose(found, values.mean(axis=(0, 2)), rtol=1e-2)
+    found, valid, broken = score_levels(mean_value, against_past.outcome.signals)
+    # Of each four games the first two are against either team's past.
+    assert valid.tolist() == [False, False, True, True] * 2
+    assert not broken.any()
+    # two whole episodes of three steps each, of seven
+    by_step = np.asarray(against_past.rollout.values)[:6, ..., 0].mean(axis=-1)
+    np.testing.assert_allclose(found[valid], by_step.mean(axis=0)[valid], rtol=1e-5)
+    assert against_past.outcome.episodes.num_finished.tolist() == [0, 0, 2, 2] * 2
+    assert np.isnan(against_past.outcome.episodes.mean_return).tolist() == [True, True, False, False] * 2
+    assert np.isfinite(against_past.games[0]).all()  # what came of them is told apart
+
+
+def test_a_teacher_that_scores_needs_games_of_current_policies():
+    everything = SelfPlayConfig(past_share=1)
+    duel_config(self_play=everything)
+    with pytest.raises(UserError, match="past_share is 1; allowed with robust_plr, .* less than 1"):
+        duel_config(self_play=everything, teacher=RobustPrioritizedLevelReplay(buffer_size=16, score="max_mc"))

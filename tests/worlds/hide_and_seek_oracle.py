@@ -262,7 +262,7 @@ class Game:
         self.is_enclosed = on_ground and not any(self.positions[j] in self.fort for j in self.seekers)
         self.is_breached = self.is_over_ramp = False
         denied = [self.locked_by[k] == HIDERS or self._is_ramp_inside(k, free) for k in self.ramps]
-        self.notes = {f"{name}_preparation": value for name, value in self._moved_and_locked().items()}
+        self.notes = {f"{name}_preparation": value for name, value in self._moved_and_locked((HIDERS,)).items()}
         self.notes["boxes_free_preparation"] = len(self.boxes) - self.notes["boxes_locked_preparation"]
         self.notes["ramp_denied"] = sum(denied) / len(denied) if denied else math.nan
 
@@ -270,12 +270,12 @@ class Game:
         near = {shifted(self.object_positions[k], direction) for direction in range(4)}
         return self.is_enclosed and bool(near & self.fort) and not near & (free - self.fort)
 
-    def _moved_and_locked(self) -> dict[str, float]:
+    def _moved_and_locked(self, teams: tuple[int, ...] = (HIDERS, SEEKERS)) -> dict[str, float]:
         values = {}
         for one, many, objects in (("box", "boxes", self.boxes), ("ramp", "ramps", self.ramps)):
             moves = [math.dist(self.object_positions[k], self.first_positions[k]) for k in objects]
             values[f"{one}_move"] = max(moves, default=math.nan)
-            values[f"{many}_locked"] = sum(self.locked_by[k] != NOBODY for k in objects) if objects else math.nan
+            values[f"{many}_locked"] = sum(self.locked_by[k] in teams for k in objects) if objects else math.nan
         return values
 
     def _note_step(self, was_elevated: list[bool]) -> None:

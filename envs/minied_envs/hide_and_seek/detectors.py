@@ -27,6 +27,8 @@ NAMES = (
     "enclosed", "breach", "via_ramp", "surf_steps", "elevated_steps", "ramp_denied", "hidden",
 )  # fmt: skip
 
+MOST_UNROLLED = 4  # sweeps; a step that is all sweeps would take long to compile
+
 _PHASES = (
     Milestone("fort", "enclosed", 0.5, description="In most episodes the hiders are enclosed when preparation ends."),
     Milestone("ramp_use", "via_ramp", 0.1, description="Seekers come into one fort in ten over a ramp."),
@@ -138,7 +140,8 @@ def statistics(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeek
     moved_before, moved = (
         _displacement(level, positions) for positions in (record.object_positions, state.object_positions)
     )
-    locked_before, locked = record.locked_by != NOTHING, state.locked_by != NOTHING
+    # Without preparation seekers may have locked something by then: that is no work of hiders.
+    locked_before, locked = record.locked_by == HIDERS, state.locked_by != NOTHING
     has_fort = record.on_ground & ~_meet(record.fort, record.seekers)
     steps = world.max_steps - world.preparation_steps(level)
 
@@ -201,11 +204,12 @@ def _fill(world: "HideAndSeek", record: Record) -> jax.Array:
     A whole fill at the end of preparation would be paid for in every step, as a batch of environments does everything
     that any of them does.
     """
-    fort = record.fort
-    for _ in range(world.fill_sweeps):
+
+    def sweep(_: int, fort: jax.Array) -> jax.Array:
         beside = bitboard.shift_east(fort, world.width) | bitboard.shift_west(fort)
-        fort = (fort | beside | bitboard.shift_north(fort) | bitboard.shift_south(fort)) & record.free
-    return fort
+        return (fort | beside | bitboard.shift_north(fort) | bitboard.shift_south(fort)) & record.free
+
+    return jax.lax.fori_loop(0, world.fill_sweeps, sweep, record.fort, unroll=min(world.fill_sweeps, MOST_UNROLLED))
 
 
 def _denied(world: "HideAndSeek", level: HideAndSeekLevel, record: Record, has_fort: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minied.spaces import Box, Dict, Entities, Ring, Space
+from minied.spaces import Box, Dict, Entities, Mask, Ring, Space
 from minied_envs.hide_and_seek import lidar, picture, sight
 from minied_envs.hide_and_seek.level import NUM_SHAPES, HideAndSeekLevel
 from minied_envs.hide_and_seek.rules import NOTHING, HideAndSeekState
@@ -28,7 +28,10 @@ AGENT_FEATURES, BOX_FEATURES, RAMP_FEATURES = 9, 9, 10
 
 def observation_space(world: "HideAndSeek") -> Dict:
     """Return the space of one agent's observation."""
-    parts: list[tuple[str, Space]] = [("self", Box(-1.0, 1.0, (SELF_FEATURES,)))]
+    parts: list[tuple[str, Space]] = [
+        ("self", Box(-1.0, 1.0, (SELF_FEATURES,))),
+        ("allowed", Mask(world.action_space.n)),
+    ]
     if world.lidar:
         parts.append(("lidar", Ring(world.lidar)))
     if world.observation == "egocentric":
@@ -58,7 +61,7 @@ def observe(
         sees_agents: ``bool[N, N]``.
         sees_objects: ``bool[N, O]``.
     """
-    observation: dict[str, Any] = {"self": _self(world, level, state)}
+    observation: dict[str, Any] = {"self": _self(world, level, state), "allowed": _allowed(world, level, state)}
     if world.lidar:
         observation["lidar"] = _lidar(world, level, state)[..., None]
     if world.observation == "egocentric":
@@ -79,14 +82,25 @@ def _self(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeekState
     place = state.positions.astype(jnp.float32) * scale[None, :] - 1.0
     preparation = world.preparation_steps(level).astype(jnp.float32)
     time = state.time.astype(jnp.float32)
+    over = jnp.where(preparation > 0, jnp.minimum(1.0, time / jnp.maximum(preparation, 1.0)), 1.0)
     flags = [
         state.elevated.astype(jnp.float32),
         (state.holding != NOTHING).astype(jnp.float32),
         jnp.where(world.is_hider, -1.0, 1.0),
-        jnp.broadcast_to(jnp.minimum(1.0, time / jnp.maximum(preparation, 1.0)), state.holding.shape),
+        jnp.broadcast_to(over, state.holding.shape),
         jnp.broadcast_to(time / world.max_steps, state.holding.shape),
     ]
     return jnp.concatenate([place, _one_hot(state.directions), jnp.stack(flags, axis=-1)], axis=-1)
+
+
+def _allowed(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeekState) -> jax.Array:
+    """Return which actions an agent has, ``bool[N, 20]``: all, but who waits can only wait.
+
+    What a waiting seeker chose would change nothing, and it would learn from it all the same.
+    """
+    waits = ~jnp.asarray(world.is_hider) & (state.time < world.preparation_steps(level))
+    is_nothing = np.arange(world.action_space.n) == 0
+    return ~waits[:, None] | jnp.asarray(is_nothing)[None, :]
 
 
 def _lidar(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeekState) -> jax.Array:

@@ -80,8 +80,10 @@ class LockAndReturn(Task[TaskLevel]):
         start, is_box = level.arena.agent_positions[AGENT], jnp.arange(arena.locked_by.shape[0]) == BOX
 
         def way(each: HideAndSeekState) -> jax.Array:
-            remains = jnp.stack([each.locked_by[BOX] == NOTHING, jnp.bool_(True)])
-            return locking.way(each.positions[AGENT], jnp.stack([each.object_positions[BOX], start]), remains)
+            # The way back is that from the box's first place: to drag it home is no shorter.
+            is_open, place = each.locked_by[BOX] == NOTHING, each.object_positions[BOX]
+            there = locking.way(each.positions[AGENT], jnp.stack([place, start]), jnp.stack([is_open, ~is_open]))
+            return there + jnp.where(is_open, distance(level.arena.box_positions[BOX], start), 0.0)
 
         locks = locking.num_locked(state.arena, is_box), locking.num_locked(arena, is_box)
         complete = (arena.locked_by[BOX] != NOTHING) & jnp.all(arena.positions[AGENT] == start)
