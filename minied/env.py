@@ -120,8 +120,8 @@ class Environment(abc.ABC, Generic[LevelT, StateT]):
         ``info`` may hold ``novelty``, ``u32[2]``: a hash of the state after the step (`minied.levels.space.hash_words`),
         equal for states that are the same to who explores. A bonus that counts states reads it (``TrainConfig.bonus``).
 
-        ``info`` may hold ``label``, ``i32[]`` from 0: the answer to a question of the world's, which `minied probe` tries to read
-        off a policy's memory.
+        ``info`` may hold ``label``, ``i32[]`` from 0: the answer to a question of the world's, which `minied probe` tries to
+        read off a policy's memory.
         """
 
     def is_solved(self, episode_return: jax.Array) -> jax.Array:
