@@ -78,8 +78,9 @@ def test_accuracy_and_chance():
     labels, answers = random.integers(0, 3, 400), random.integers(0, 3, 400)
     told = probe(np.eye(3)[labels] * 100 + 7, labels, np.eye(3)[answers] * 100 + 7, answers, 0.01)
     assert told.accuracy == 1
-    guess = np.bincount(labels).argmax()
-    assert told.chance == np.mean(answers == guess)
+    # 0 is the most frequent to learn from, 1 of those that are asked for.
+    chance = probe(np.zeros((3, 1)), np.array([0, 0, 1]), np.zeros((4, 1)), np.array([1, 1, 1, 0]), 0.01).chance
+    assert chance == 0.25
     untold = probe(random.normal(size=(400, 2)), labels, random.normal(size=(400, 2)), answers, 0.01)
     # A third, with a standard deviation of sqrt(2/9/400) = 0.024
     assert untold.accuracy == pytest.approx(1 / 3, abs=0.1)
