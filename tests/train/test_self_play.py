@@ -445,5 +445,5 @@ def test_games_against_the_past_give_no_score():
 def test_a_teacher_that_scores_needs_games_of_current_policies():
     everything = SelfPlayConfig(past_share=1)
     duel_config(self_play=everything)
-    with pytest.raises(UserError, match="past_share is 1; allowed with robust_plr, .* less than 1"):
+    with pytest.raises(UserError, match=r"past_share is 1; allowed with robust_plr, .* less than 1"):
         duel_config(self_play=everything, teacher=RobustPrioritizedLevelReplay(buffer_size=16, score="max_mc"))
