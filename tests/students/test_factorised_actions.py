@@ -132,7 +132,7 @@ def test_masks_are_of_joint_actions():
 class World:
     """As much of a world as a student asks for."""
 
-    observation_space, action_space = Dict((("self", SPACE), ("mask", Mask(9)))), ACTIONS
+    observation_space, action_space, num_agents = Dict((("self", SPACE), ("mask", Mask(9)))), ACTIONS, 1
 
 
 def test_a_mask_of_the_factors_is_refused():
