@@ -14,7 +14,7 @@ import numpy as np
 
 from minied.env import Milestone
 from minied.run.folder import RunFolder
-from minied.run.metrics import Row, member_values
+from minied.run.metrics import Row, member_mean, member_values
 
 SMOOTHING = 0.5
 """Share of the moving average before a row in that after it."""
@@ -203,6 +203,20 @@ def _of_groups(milestone: Milestone, members: Mapping[str, tuple[Emergence, ...]
             for label, group in members.items()
         ),
     )
+
+
+def phases_in(milestones: Sequence[Milestone], statistics: Mapping[str, Any]) -> str:
+    """Return how far an evaluation is from each milestone, as the end of a sentence, empty if there is none.
+
+    Means over members: ``; fort: enclosed 0.91 (> 0.5)``. ``statistics`` are those of the evaluation's row.
+    """
+    told = []
+    for milestone in milestones:
+        value = member_mean(statistics.get(milestone.statistic))
+        if not math.isnan(value):
+            sign = "<" if milestone.below else ">"
+            told.append(f"{milestone.name}: {milestone.statistic} {value:.2f} ({sign} {milestone.threshold:g})")
+    return f"; {', '.join(told)}" if told else ""
 
 
 def reached_lines(milestones: Sequence[Milestone], folder: RunFolder) -> list[str]:

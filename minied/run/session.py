@@ -16,12 +16,13 @@ import jax
 
 from minied.errors import UserError
 from minied.run.checkpoint import Checkpoints
-from minied.run.console import Progress, Reporter, duration, make_reporter, print_table, results_table
+from minied.run.console import Progress, Reporter, duration, make_reporter
+from minied.run.ending import conclude
 from minied.run.evaluation import evaluate, suite_of
 from minied.run.folder import RunFolder, create, refuse_existing
+from minied.run.labels import differences
 from minied.run.metrics import JsonlSink, Sinks, WandbMode, WandbSink, counters_row, member_mean, metrics_row
-from minied.run.milestones import reached_lines
-from minied.run.policies import num_teams
+from minied.run.milestones import phases_in
 from minied.run.stopping import StopFlag
 from minied.run.transfer import Earlier, earlier_of, told
 from minied.train.config import FREE_WHEN_RESUMING, TrainConfig
@@ -90,24 +91,12 @@ def resume(folder: RunFolder, config: TrainConfig, options: SessionOptions) -> i
 
 def refuse_changes(saved: TrainConfig, wanted: TrainConfig) -> None:
     """Raise `UserError` naming each field in which ``wanted`` differs, but for those that are free when resuming."""
-    differing = [name for name in differing_fields(saved.to_dict(), wanted.to_dict()) if name not in FREE_WHEN_RESUMING]
+    differing = [name for name in differences(saved.to_dict(), wanted.to_dict()) if name not in FREE_WHEN_RESUMING]
     if differing:
         raise UserError(
             f"a resumed run keeps its config, and these differ: {', '.join(differing)};"
             f" allowed: {', '.join(FREE_WHEN_RESUMING)}"
         )
-
-
-def differing_fields(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
-    """Return the dotted names of the values that differ between two nested dicts."""
-    names = []
-    for key in dict.fromkeys([*one, *other]):
-        a, b = one.get(key), other.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            names += differing_fields(a, b, f"{prefix}{key}.")
-        elif a != b or (key in one) != (key in other):
-            names.append(f"{prefix}{key}")
-    return names
 
 
 def _run(
@@ -136,7 +125,7 @@ def _run(
         session = _Session(program, folder, checkpoints, stack.enter_context(Sinks(*sinks)), reporter, stop, options)
         finished = session.run(state)
         num_kept = len(checkpoints.steps())
-    _conclude(folder, saved, options, session.updates, finished=finished, num_kept=num_kept)
+    conclude(folder, saved, options, session.updates, finished=finished, num_kept=num_kept)
     return 0 if finished else stop.exit_code
 
 
@@ -288,7 +277,8 @@ class _Session:
         row = evaluate(self.program, state, self.suite, self.config.attempts, self.counters)
         self.sinks.write("evaluations", row)
         rate = member_mean(row["solve_rate"])
-        self.reporter.note(f"after {self.updates} updates: {rate:.0%} of {self.suite!r} solved")
+        seen = phases_in(self.config.env.milestones, row.get("statistics", {}))
+        self.reporter.note(f"after {self.updates} updates: {rate:.0%} of {self.suite!r} solved{seen}")
         if self.options.pictures and self._drawing_seconds < 0.02 * (time.monotonic() - self._started):
             self._draw(state, final=False)
 
@@ -307,22 +297,3 @@ class _Session:
         for line in draw_run(self.folder, self.program, state, self.suite, with_agent=final):
             self.reporter.warn(line)
         self._drawing_seconds += time.monotonic() - start
-
-
-def _conclude(
-    folder: RunFolder, config: TrainConfig, options: SessionOptions, updates: int, *, finished: bool, num_kept: int
-) -> None:
-    """Print what came of it, where it lies, and what to do next. ``num_kept`` checkpoints are there."""
-    if not finished:
-        print(f"stopped after {updates} updates; go on with: minied resume {folder.path}", flush=True)
-        return
-    rows = folder.read_rows("evaluations")
-    if rows and not options.quiet:
-        shown = [("before", rows[0])] if len(rows) > 1 and rows[0]["iterations"] == 0 else []
-        print_table(results_table([*shown, (f"after {rows[-1]['student_updates']} updates", rows[-1])]))
-        print(f"evaluate elsewhere with: minied eval {folder.path} --suite NAME   (minied list suites)")
-    if num_teams(config.env) == 2 and num_kept > 1 and not options.quiet:
-        print(f"play its checkpoints against each other with: minied versus {folder.path}")
-    for line in [] if options.quiet else reached_lines(config.env.milestones, folder):
-        print(line)
-    print(f"finished {updates} updates: {folder.path}", flush=True)

@@ -24,6 +24,7 @@ from minied.run.milestones import (
     histories,
     log_rank,
     median_steps,
+    phases_in,
     reached_lines,
     steps_to,
 )
@@ -242,3 +243,15 @@ def test_picture_of_statistics(monkeypatch, tmp_path):
     assert [y for _, y in threshold] == [2.5, 2.5]
     assert walls.get_lines()[-1].get_linestyle() == "--"
     assert [line.get_xydata().tolist() for line in moves.get_lines()] == [[[5, 3]], []]
+
+
+def test_how_far_an_evaluation_is_from_each_milestone():
+    milestones = (
+        Milestone("fort", "enclosed", 0.5),
+        Milestone("kept", "boxes_free", 1, below=True),
+        Milestone("never", "absent", 1),
+    )
+    # Means over members: (0.25 + 0.75) / 2, and of what is defined 2.
+    row = {"enclosed": [0.25, 0.75], "boxes_free": [None, 2.0], "other": 1.0}
+    assert phases_in(milestones, row) == "; fort: enclosed 0.50 (> 0.5), kept: boxes_free 2.00 (< 1)"
+    assert phases_in(milestones, {}) == phases_in((), row) == ""

@@ -14,6 +14,7 @@ from minied.config import config_from_dict, load_config
 from minied.errors import UserError
 from minied.run import console, session
 from minied.run.folder import RunFolder, create, default_path, open_run
+from minied.run.labels import differences
 from minied.run.metrics import JsonlSink, metrics_row, plain
 
 FILES = ("metrics.jsonl", "evaluations.jsonl")
@@ -499,10 +500,10 @@ def test_default_path(config_file, minied):
     assert out == f"finished 10 updates: runs/small-3-{config.fingerprint}\n"
 
 
-def test_differing_fields():
+def test_settings_that_differ():
     one = {"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 1}}
     other = {"a": 1, "b": {"c": 4}, "e": {"f": 1}, "g": None}
-    assert session.differing_fields(one, other) == ["b.c", "b.d", "g"]
+    assert differences(one, other) == ["b.c", "b.d", "g"]
 
 
 def test_help_and_version(minied):
