@@ -59,6 +59,7 @@ def main(arguments: list[str]) -> int:
 
     from minied.run.checkpoint import Checkpoints
     from minied.run.evaluation import evaluate
+    from minied.run.milestones import phases_in
     from minied.run.reports import measure_cvar, report_of, write_report
     from minied.train.program import Program
 
@@ -91,7 +92,7 @@ def main(arguments: list[str]) -> int:
         return 0
     for row, report in zip(rows, reports, strict=False):
         print_table(results_table([(f"after {row['student_updates']} updates", row)]))
-        print(_summary(report["statistics"]))
+        print(_summary(report["statistics"]) + phases_in(config.env.milestones, row.get("statistics", {})))
     if tail is not None:
         print_table(_cvar_table(tail))
     if files:

@@ -52,7 +52,7 @@ def ratings(wins: np.ndarray, num_games: float) -> Ratings:
     if not np.all((wins >= 0) & (wins <= 1)) or not num_games > 0:
         raise UserError(f"wins are outside of [0, 1], or of {num_games} games; allowed: shares of at least one game")
     num_policies = wins.shape[-1]
-    found = _most_likely(wins.reshape(*wins.shape[:-2], -1), _design(num_policies), num_games) * _POINTS
+    found = _most_likely(wins, num_games) * _POINTS
     advantage, first, second = found[..., :1], found[..., 1 : num_policies + 1], found[..., num_policies + 1 :]
     advantage = (advantage + first[..., :1] - second[..., :1])[..., 0]
     return Ratings(advantage, first - first[..., :1], second - second[..., :1])
@@ -79,31 +79,49 @@ def rating_intervals(wins: np.ndarray, num_games: float) -> tuple[Ratings, Ratin
     return tuple(Ratings(end[0], end[1 : num_policies + 1], end[num_policies + 1 :]) for end in interval)  # pyright: ignore
 
 
-def _design(num_policies: int) -> np.ndarray:
-    """Return how the logit of each pair (i slowest) is made of ``c``, ``a``, ``d``, ``f64[n², p]``."""
-    i, j = np.divmod(np.arange(num_policies**2), num_policies)
-    unit = np.eye(num_policies)
-    return np.concatenate([np.ones((num_policies**2, 1)), unit[i], -unit[j]], axis=1)
+def _logits(parameters: np.ndarray, num_policies: int) -> np.ndarray:
+    """Return the logit of each pair, ``f64[..., n, n]``, of ``c``, ``a``, ``d`` one after the other, ``f64[..., p]``."""
+    first, second = parameters[..., 1 : num_policies + 1], parameters[..., num_policies + 1 :]
+    return parameters[..., :1, np.newaxis] + first[..., :, np.newaxis] - second[..., np.newaxis, :]
 
 
-def _most_likely(wins: np.ndarray, design: np.ndarray, num_games: float) -> np.ndarray:
-    """Return the parameters in logits, ``f64[..., p]``, for wins ``f64[..., n²]``.
+def _summed(pairs: np.ndarray) -> np.ndarray:
+    """Return the sums of ``f64[..., n, n]`` for each parameter: of all, by rows, by columns negated, ``f64[..., p]``."""
+    rows, columns = pairs.sum(axis=-1), pairs.sum(axis=-2)
+    return np.concatenate([rows.sum(axis=-1, keepdims=True), rows, -columns], axis=-1)
+
+
+def _curvature(weights: np.ndarray) -> np.ndarray:
+    """Return the second derivatives, negated, ``f64[..., p, p]``: sums of the pairs' ``f64[..., n, n]`` and no product."""
+    num_policies = weights.shape[-1]
+    sums = _summed(weights)
+    found = np.zeros((*sums.shape, sums.shape[-1]))
+    found[..., 0, :] = found[..., :, 0] = sums
+    one, other = slice(1, num_policies + 1), slice(num_policies + 1, None)
+    diagonal = np.arange(1, sums.shape[-1])
+    found[..., diagonal, diagonal] = np.abs(sums[..., 1:])
+    found[..., one, other] = -weights
+    found[..., other, one] = -np.swapaxes(weights, -1, -2)
+    return found
+
+
+def _most_likely(wins: np.ndarray, num_games: float) -> np.ndarray:
+    """Return the parameters in logits, ``f64[..., p]``, for wins ``f64[..., n, n]``.
 
     Newton's method, each step halved until it does not lose. The penalised likelihood is concave, so there is one best.
     """
-    precision = (_POINTS / PRIOR) ** 2
+    precision, num_policies = (_POINTS / PRIOR) ** 2, wins.shape[-1]
 
     def gain(parameters: np.ndarray) -> np.ndarray:
-        logits = parameters @ design.T
-        likelihood = np.sum(wins * logits - np.logaddexp(0.0, logits), axis=-1)
+        logits = _logits(parameters, num_policies)
+        likelihood = np.sum(wins * logits - np.logaddexp(0.0, logits), axis=(-2, -1))
         return num_games * likelihood - 0.5 * precision * np.sum(parameters**2, axis=-1)
 
-    parameters = np.zeros((*wins.shape[:-1], design.shape[1]))
+    parameters = np.zeros((*wins.shape[:-2], 2 * num_policies + 1))
     for _ in range(_STEPS):
-        chances = 0.5 * (1.0 + np.tanh(0.5 * (parameters @ design.T)))  # the logistic function, without an overflow
-        slope = num_games * (wins - chances) @ design - precision * parameters
-        weights = num_games * chances * (1.0 - chances)
-        curvature = (design.T * weights[..., np.newaxis, :]) @ design + precision * np.eye(design.shape[1])
+        chances = 0.5 * (1.0 + np.tanh(0.5 * _logits(parameters, num_policies)))  # the logistic function, no overflow
+        slope = num_games * _summed(wins - chances) - precision * parameters
+        curvature = num_games * _curvature(chances * (1.0 - chances)) + precision * np.eye(parameters.shape[-1])
         step = np.linalg.solve(curvature, slope[..., np.newaxis])[..., 0]
         if np.max(np.abs(step)) < _CLOSE:
             break

@@ -125,6 +125,17 @@ def test_checkpoints_of_a_run_play_every_pair_on_every_level(versus, make_run, t
         assert np.asarray(picture.convert("RGB")).std() > 3
 
 
+def test_the_student_before_training_plays_too(versus, make_run):
+    make_run("run", {4: [1]})
+    code, out, err = versus("run", "--untrained", "--suite", "handicaps", "--attempts", "2", "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert [(each["label"], each["env_steps"]) for each in report["policies"]] == [("untrained", 0), ("4", 400)]
+    assert np.asarray(report["win_rate"])[1, 1] == pytest.approx(WINS[0, 0])  # the checkpoint against itself
+    code, _, err = versus("run", "--suite", "handicaps")
+    assert (code, "keeps 1 checkpoints; allowed: at least two" in err) == (2, True)
+
+
 def test_a_table_for_people(versus, make_run):
     make_run("run", {4: [1], 8: [2], 12: [0]})
     code, out, err = versus(
