@@ -44,9 +44,9 @@ from minied.scores.correlation import rank_correlation
 from minied.students.base import Parameters, Student
 from minied.teachers.scoring import NUM_NEIGHBOURS
 from minied.train.config import TrainConfig
+from minied.train.playing import probe_of
 from minied.train.program import Program
 from minied.train.setting import Setting
-from minied.train.update import probe_of
 from minied_envs.maze import Maze, exact, metrics
 from minied_envs.maze.enumeration import enumerate_levels
 from minied_envs.maze.level import MazeLevel

@@ -3,7 +3,8 @@
 import jax
 from toy_worlds import no_probe
 
-from minied.train.update import _learn, play
+from minied.train.playing import play
+from minied.train.update import _learn
 
 
 @jax.jit

@@ -9,8 +9,8 @@ from minied.students.networks.config import NetworkConfig
 from minied.students.ppo import PPOConfig
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.train.config import TrainConfig
+from minied.train.playing import probe_of
 from minied.train.setting import Setting
-from minied.train.update import probe_of
 
 
 def probed(env, student, parameters, levels, scores, num_steps, key=0, **ppo):

@@ -28,11 +28,11 @@ from minied.teachers.contract import checked_plan
 from minied.teachers.scoring import ScoringTeacher
 from minied.train.config import TrainConfig
 from minied.train.loop import iterate_members
+from minied.train.playing import probe_of
 from minied.train.program import Program
 from minied.train.setting import Setting
 from minied.train.signals import KEPT_BY_ROLLOUT, signals_of
 from minied.train.state import Member, RunState
-from minied.train.update import probe_of
 
 _MOST_ITERATIONS = 50  # until one of a run's iterations learns
 

@@ -30,9 +30,9 @@ from minied.students.transfer import Transfer, match, take_over
 from minied.teachers.base import Schedule
 from minied.train.config import TrainConfig
 from minied.train.loop import advance, broken, fault, has_diverged, is_finished
+from minied.train.playing import probe_of
 from minied.train.setting import Setting
 from minied.train.state import Member, RunState, begun_with, init_state, map_members, specs_of
-from minied.train.update import probe_of
 
 MAX_TRAINING_LEVELS = 200
 _LOOK = 0x100C  # names the keys of looks at a run, apart from those that the run itself uses

@@ -12,8 +12,8 @@ from minied.scores.base import score_levels
 from minied.scores.learnability import learnability
 from minied.teachers.designing import Designing
 from minied.teachers.scoring import ScoringTeacher
+from minied.train.playing import play
 from minied.train.program import Program
-from minied.train.update import play
 
 B, T = 4, 16  # two episodes of 8 steps
 SMALL = [

@@ -39,8 +39,8 @@ from minied.scores.base import needs_of
 from minied.teachers.base import NEW, Plan
 from minied.teachers.designing import Designing
 from minied.teachers.scoring import ScoringTeacher
+from minied.train.playing import play
 from minied.train.program import _advance
-from minied.train.update import play
 
 S = 2
 EVENTS = collections.defaultdict(list)

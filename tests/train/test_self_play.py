@@ -27,10 +27,11 @@ from minied.students.networks.teams import TeamStudent
 from minied.students.ppo import PPOConfig
 from minied.teachers.base import NEW, Plan
 from minied.teachers.prioritized_level_replay import RobustPrioritizedLevelReplay
+from minied.train.playing import play, probe_of
 from minied.train.program import Program, _advance
 from minied.train.self_play import NOBODY, Opponents, SelfPlay, SelfPlayConfig
 from minied.train.setting import Setting
-from minied.train.update import _learn, play, probe_of
+from minied.train.update import _learn
 
 B, T, N = 8, 7, 3  # two episodes of three steps, and a bit of a third
 TEAMS = (0, 1, 0)

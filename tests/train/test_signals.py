@@ -16,8 +16,8 @@ from minied.students.ppo import PPOConfig
 from minied.teachers.base import sample_levels
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.train.config import TrainConfig
+from minied.train.playing import play
 from minied.train.setting import Setting
-from minied.train.update import play
 
 B, T, A, K, P = 3, 12, 2, 2, 3
 OPTIONAL = set(SIGNALS) - set(ALWAYS)
