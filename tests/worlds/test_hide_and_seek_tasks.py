@@ -125,10 +125,10 @@ def test_lock_and_return_measures_as_the_crow_flies_and_a_box_that_is_dragged_is
     np.testing.assert_allclose(rewards, -0.5 * np.diff(roots), rtol=1e-6)
 
 
-def test_lock_and_return_measures_to_the_target_of_before_the_step():
-    # The box is locked and left in one step: 5, and half a cell's worth less for going away from it.
+def test_lock_and_return_a_box_can_be_locked_and_left_in_one_step():
+    # 5, and the way was 1 to the box and 3 back, and is 1: 1.5 more.
     rewards, _, _, _ = play(LOCK, LOCK_LEVEL, "E E lW W")
-    np.testing.assert_allclose(rewards, [0.5, 0.5, 4.5, 1.5])
+    np.testing.assert_allclose(rewards, [0.5, 0.5, 6.5, 1.5])
 
 
 def test_lock_and_return_is_truncated_at_its_last_step_and_solved_by_staying():
