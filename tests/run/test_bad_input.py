@@ -156,14 +156,8 @@ def test_run_folders(minied, config_file, finished, tmp_path):
 
 def test_changed_config(minied, finished):
     changed = ["--seed", "4", "--ppo.clip", "0.3", "--env.size", "6", "--teacher", "domain_randomization"]
-    words = [
-        "seed",
-        "ppo.clip",
-        "env.size",
-        "teacher.name",
-        "teacher.temperature",
-        "checkpoint_every, keep_checkpoints",
-    ]
+    # Of another teacher the name says it all: that it has other options goes without saying.
+    words = ["these differ: env.size, teacher.name, ppo.clip, seed;", "checkpoint_every, keep_checkpoints"]
     check(minied("resume", "run", *changed), words)
     check(minied("resume", "run", "--seeed", "4"), ["--seeed", "'--seed'"])
     assert minied("resume", "run", "--keep-checkpoints", "5", "--checkpoint-every", "2", "--seed", "0")[0] == 0
