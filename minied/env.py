@@ -61,6 +61,9 @@ class Environment(abc.ABC, Generic[LevelT, StateT]):
     milestones: tuple[Milestone, ...] = ()
     """Phases of behaviour that may emerge, in the order in which they are told. A property or class constant."""
 
+    has_rewards: bool = True
+    """Whether anything is ever rewarded; not in a world that only asks a question (``info["label"]``). A class constant."""
+
     @property
     def teams(self) -> tuple[int, ...]:
         """The team of each agent, ``N`` integers. All agents share team 0 unless a world says otherwise."""

@@ -118,7 +118,16 @@ def _draw_curve(axis: Any, counts: Sequence[int], values: Sequence[Any], label: 
 
 
 def draw_statistics(statistics: Mapping[str, History], milestones: Sequence[Milestone], path: Path) -> None:
-    """Draw statistics of episodes against environment steps, a panel each: members as thin lines, thresholds dashed."""
+    """Draw statistics of episodes against environment steps, a panel each: members as thin lines, thresholds dashed.
+
+    Those that were one number in every row have no panel, unless all of them were.
+    """
+    changing = {
+        name: history
+        for name, history in statistics.items()
+        if len(history.env_steps) == 1 or np.nanmin(history.values) < np.nanmax(history.values)
+    }
+    statistics = changing or statistics
     columns = min(4, len(statistics))
     rows = -(-len(statistics) // columns)
     figure = empty_figure(3.2 * columns, 0.4 + 2.2 * rows)
@@ -136,6 +145,7 @@ def draw_statistics(statistics: Mapping[str, History], milestones: Sequence[Mile
                 axis.annotate(milestone.name, (0.01, milestone.threshold), xycoords=_ALONG_THE_PANEL, fontsize=6)
         axis.set_title(name, fontsize=8)
         axis.tick_params(labelsize=6)
+        axis.xaxis.get_offset_text().set_fontsize(6)
         axis.grid(alpha=0.3)
     figure.supxlabel("environment steps of one member", fontsize=8)
     figure.tight_layout()

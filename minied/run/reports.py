@@ -1,4 +1,4 @@
-"""What `minied eval` says of a run beyond its row: statistics, the CVaR, and the files that keep them.
+"""What `minied eval` says of a run beyond its row: aggregates, the CVaR, and the files that keep them.
 
 Letters: ``S`` members, ``L`` levels, ``A`` shares.
 """
@@ -30,7 +30,7 @@ _LEVELS_KEY, _RANKING_KEY, _REPORTED_KEY = 0xC7A40, 0xC7A41, 0xC7A42
 _PACKAGES = ("minied", "jax", "jaxlib", "flax", "numpy")
 
 
-def statistics_of(row: Row) -> dict[str, Any]:
+def aggregates_of(row: Row) -> dict[str, Any]:
     """Return the aggregates of an evaluation over members × entries, each with its 95 % interval (None if unknown)."""
     scores = scores_of(row)
     aggregates = {
@@ -128,7 +128,7 @@ def report_of(folder: RunFolder, checkpoint: int, row: Row | None, tail: dict[st
         "versions": versions(),
     }
     if row is not None:
-        report |= {"evaluation": row, "statistics": statistics_of(row)}
+        report |= {"evaluation": row, "aggregates": aggregates_of(row)}
     if tail is not None:
         report["cvar"] = tail
     return report

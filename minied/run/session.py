@@ -17,6 +17,7 @@ import jax
 from minied.errors import UserError
 from minied.run.checkpoint import Checkpoints
 from minied.run.console import Progress, Reporter, duration, make_reporter
+from minied.run.doubts import doubts
 from minied.run.ending import conclude
 from minied.run.evaluation import evaluate, suite_of
 from minied.run.folder import RunFolder, create, refuse_existing
@@ -197,11 +198,8 @@ class _Session:
             what = "finished already" if finished else "going on"
             budget = f", {self.counters['env_steps']} of {self.config.env_steps} steps" if self.config.env_steps else ""
             self.reporter.note(f"{what}, at {self.updates} of {self.config.updates} updates{budget}")
-        if self.config.num_steps < self.config.env.max_steps:
-            self.reporter.warn(
-                f"num_steps is {self.config.num_steps}, less than the world's max_steps = {self.config.env.max_steps}:"
-                " longer episodes never finish in training and have no score"
-            )
+        for line in doubts(self.config):
+            self.reporter.warn(line)
         if self.counters["iterations"] == 0 and not self.folder.row_counts()["evaluations"]:
             self._evaluate(state)
         chunk = 0

@@ -232,17 +232,21 @@ def test_picture_of_statistics(monkeypatch, tmp_path):
     monkeypatch.setattr(pictures, "empty_figure", lambda *size: figures.append(plain(*size)) or figures[-1])
     statistics = {
         "walls": History((0, 10, 20), np.asarray([[0, 1], [2, NAN], [4, 5]], float)),
+        "surfs": History((0, 10), np.asarray([[0, NAN], [0, 0]], float)),
         "moves": History((5,), np.asarray([[3, NAN]], float)),
     }
     milestones = [Milestone("fort", "walls", 2.5), Milestone("other", "ramps", 1.0)]
     pictures.draw_statistics(statistics, milestones, tmp_path / "statistics.png")
-    walls, moves = figures[0].axes
+    walls, moves, *empty = figures[0].axes  # no panel for what never changed
+    assert not any(axis.axison for axis in empty)
     assert (walls.get_title(), moves.get_title()) == ("walls", "moves")
     *lines, threshold = (line.get_xydata().tolist() for line in walls.get_lines())
     assert lines == [[[0, 0], [10, 2], [20, 4]], [[0, 1], [20, 5]]]
     assert [y for _, y in threshold] == [2.5, 2.5]
     assert walls.get_lines()[-1].get_linestyle() == "--"
     assert [line.get_xydata().tolist() for line in moves.get_lines()] == [[[5, 3]], []]
+    pictures.draw_statistics({"surfs": statistics["surfs"]}, milestones, tmp_path / "statistics.png")
+    assert [axis.get_title() for axis in figures[1].axes] == ["surfs"]
 
 
 def test_how_far_an_evaluation_is_from_each_milestone():

@@ -246,7 +246,7 @@ def test_signals_to_a_process(start_process, config_file, tmp_path, number, code
 def test_a_second_signal_aborts_at_once(start_process, config_file, tmp_path):
     arguments = ["train", config_file, "--run-dir", "run", "--no-pictures", "--updates", "1000"]
     process = start_process(
-        *arguments, "--log-every", "1", "--evaluate-every", "0", "--checkpoint-every", "0", FAKE_ITERATION_SECONDS="2"
+        *arguments, "--log-every", "1", "--evaluate-every", "0", "--checkpoint-every", "0", FAKE_ITERATION_SECONDS="4"
     )
     wait_for_rows(process, tmp_path / "run", 1)
     process.send_signal(signal.SIGINT)
