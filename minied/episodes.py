@@ -108,7 +108,7 @@ def mean_of_defined(values: jax.Array) -> jax.Array:
 
 
 def mean_over_present(values: jax.Array, present: jax.Array) -> jax.Array:
-    """Return the mean over the agents that are there, ``f32[T]``, of ``f32[T, N]``, ``bool[T, N]``; 0 where none is.
+    """Return the mean over the agents that are there, ``f32[...]``, of ``f32[..., N]``, ``bool[..., N]``; 0 where none is.
 
     What is said of absent agents counts nothing, whatever it is.
     """

@@ -27,3 +27,11 @@ def config_of(teacher=None, num_devices=1, **options):
         "num_devices": num_devices,
     }
     return TrainConfig(**defaults | options)
+
+
+def part_of(batch, spread):
+    """What one device has of a batch that a student learns from."""
+    timed, carry, earlier = batch.replace(carry=(), earlier=None), batch.carry, batch.earlier
+    if earlier is not None:
+        earlier = earlier.replace(activations=spread.part(earlier.activations, axis=1))
+    return spread.part(timed, axis=1).replace(carry=spread.part(carry), earlier=earlier)

@@ -111,6 +111,19 @@ def test_an_evaluation_has_those_of_the_episodes_that_it_counts(attempts, places
 
 
 @dataclasses.dataclass(frozen=True)
+class TwoParties(Party):
+    teams = (7, 2, 2)
+
+
+def test_returns_of_a_team_are_of_those_who_are_there_at_the_end():
+    levels = PartyLevel(jnp.asarray([[5, 5, 2], [5, 5, 5], [5, 0, 0]]), jnp.asarray([5, 4, 3]))
+    found = evaluated(TwoParties(), levels, 2)
+    # The second agent alone is right, in all of 5 and 4 steps; the third is gone, there, and gone. Team 2 comes first.
+    np.testing.assert_array_equal(found.team_returns, [[5, 0], [2, 0], [0, 0]])
+    np.testing.assert_allclose(found.mean_return, [5 / 2, 4 / 3, 0])
+
+
+@dataclasses.dataclass(frozen=True)
 class ToldLottery(Lottery):
     """Tells how long an episode was, if it was long."""
 

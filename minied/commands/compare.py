@@ -23,6 +23,8 @@ class CompareOptions:
 
     at: int | None = None
     """Compare the last evaluations at or before so many environment steps of a member; by default what all runs reached."""
+    other_levels: bool = False
+    """Also compare runs whose suites have other levels, as that of an ablation has; says why they have."""
     output: str = "comparison"
     """Folder for comparison.json and comparison.png; made if it does not exist."""
     pictures: bool = True
@@ -47,7 +49,7 @@ def main(arguments: list[str]) -> int:
     from minied.run.comparison import compare
     from minied.run.console import make_reporter, print_table
 
-    comparison = compare(paths, options.at)
+    comparison = compare(paths, options.at, other_levels=options.other_levels)
     reporter = make_reporter(quiet=True)  # warnings only: there is nothing to wait for
     for line in comparison.warnings:
         reporter.warn(line)

@@ -87,12 +87,12 @@ def main(arguments: list[str]) -> int:
                 reporter.warn(line)
     if options.json:
         told: dict[str, Any] = {"run": str(folder.path), "checkpoint": restored.step, "evaluations": rows}
-        told["statistics"] = [report["statistics"] for report in reports if "statistics" in report]
+        told["aggregates"] = [report["aggregates"] for report in reports if "aggregates" in report]
         print_json(told | ({"cvar": tail} if tail else {}) | {"files": files})
         return 0
     for row, report in zip(rows, reports, strict=False):
         print_table(results_table([(f"after {row['student_updates']} updates", row)]))
-        print(_summary(report["statistics"]) + phases_in(config.env.milestones, row.get("statistics", {})))
+        print(_summary(report["aggregates"]) + phases_in(config.env.milestones, row.get("statistics", {})))
     if tail is not None:
         print_table(_cvar_table(tail))
     if files:
@@ -116,11 +116,11 @@ def _suites(options: EvaluateOptions, config: Any) -> list[str]:
     return chosen
 
 
-def _summary(statistics: dict[str, Any]) -> str:
+def _summary(aggregates: dict[str, Any]) -> str:
     """Return what the table does not say: aggregates over members and entries."""
-    members, entries = statistics["members"], statistics["entries"]
+    members, entries = aggregates["members"], aggregates["entries"]
     counts = f"{members} {'members' if members > 1 else 'member'} x {entries} {'entries' if entries > 1 else 'entry'}"
-    iqm, gap = statistics["iqm"], statistics["optimality_gap"]
+    iqm, gap = aggregates["iqm"], aggregates["optimality_gap"]
     return (
         f"over {counts}: interquartile mean {_with_interval(iqm['value'], iqm['interval'])},"
         f" optimality gap {_with_interval(gap['value'], gap['interval'])}"

@@ -37,7 +37,8 @@ class LevelResults(struct.PyTreeNode):
     """What a policy did on each level, means over its attempts."""
 
     solve_rate: jax.Array  # f32[L]
-    mean_return: jax.Array  # f32[L], undiscounted, mean over agents (all, or those asked for) that are there at the end
+    mean_return: jax.Array  # f32[L], undiscounted, mean over the agents that are there at the end
+    team_returns: jax.Array  # f32[L, G], the same over those of each team, in the order of the teams' numbers
     mean_length: jax.Array  # f32[L], steps
     statistics: dict[str, jax.Array] = struct.field(default_factory=dict)
     """What the world says of its episodes, by name: ``f32[L]``, mean over attempts for which it is defined, NaN if none."""
@@ -48,6 +49,7 @@ class _Episodes(struct.PyTreeNode):
 
     solved: jax.Array  # bool[R] or bool[Q]
     returns: jax.Array  # f32[R] or f32[Q]
+    team_returns: jax.Array  # f32[R, G] or f32[Q, G]
     lengths: jax.Array  # i32[R] or i32[Q]
     statistics: dict[str, jax.Array]  # f32[R] or f32[Q]
 
@@ -72,7 +74,6 @@ def evaluate_levels(
     attempts: int,
     rows_at_once: int = ROWS_AT_ONCE,
     spread: Spread = ALONE,
-    returns_of: tuple[int, ...] = (),
 ) -> LevelResults:
     """Play ``attempts`` episodes on each level with actions sampled from the policy. Consumes ``key``.
 
@@ -89,7 +90,6 @@ def evaluate_levels(
         rows_at_once: ``Q``, rounded up to a multiple of `_PLACES_MULTIPLE`; memory grows with it, hardly with the number of
             levels.
         spread: over devices. Each has its places; which rows they take is decided for all of them together.
-        returns_of: the agents whose mean return is told; none: of all.
 
     Raises `UserError` for numbers below 1.
     """
@@ -116,7 +116,7 @@ def evaluate_levels(
             jax.random.fold_in(play_key, piece), student, parameters, env, spread.part(levels_of(rows)), state, _PIECE,
             part=lambda tree: spread.part(tree, axis=1), num_levels=num_places,
         )  # fmt: skip
-        return state, *spread.whole(_first_ends(env, rollout, returns_of))
+        return state, *spread.whole(_first_ends(env, rollout))
 
     def play_piece(play: _Play) -> _Play:
         state, has_ended, episodes = steps(play.piece, play.rows, play.state)
@@ -147,28 +147,43 @@ def evaluate_levels(
         age=jnp.zeros_like(rows),
         waiting=jnp.int32(min(num_places, num_rows)),
         state=state,
-        results=_Episodes(zeros.astype(bool), zeros, zeros.astype(jnp.int32), undefined),
+        results=_Episodes(
+            solved=zeros.astype(bool),
+            returns=zeros,
+            team_returns=jnp.zeros((num_rows, len(set(env.teams)))),
+            lengths=zeros.astype(jnp.int32),
+            statistics=undefined,
+        ),
     )
     results = jax.lax.while_loop(lambda play: jnp.any(play.rows < num_rows), play_piece, play).results
-    by_level = jax.tree.map(lambda leaf: leaf.reshape(num_levels, attempts).astype(jnp.float32), results)
-    solved, returns, lengths = (each.mean(axis=1) for each in (by_level.solved, by_level.returns, by_level.lengths))
-    return LevelResults(solved, returns, lengths, jax.tree.map(jax.vmap(mean_of_defined), by_level.statistics))
+    by_level = jax.tree.map(
+        lambda leaf: leaf.reshape(num_levels, attempts, *leaf.shape[1:]).astype(jnp.float32), results
+    )
+    return LevelResults(
+        solve_rate=by_level.solved.mean(axis=1),
+        mean_return=by_level.returns.mean(axis=1),
+        team_returns=by_level.team_returns.mean(axis=1),
+        mean_length=by_level.lengths.mean(axis=1),
+        statistics=jax.tree.map(jax.vmap(mean_of_defined), by_level.statistics),
+    )
 
 
-def _first_ends(
-    env: Environment, rollout: rollouts.Rollout, returns_of: tuple[int, ...]
-) -> tuple[jax.Array, _Episodes]:
+def _first_ends(env: Environment, rollout: rollouts.Rollout) -> tuple[jax.Array, _Episodes]:
     """Return whether an episode ended in each place, ``bool[Q]``, and what the first of them came to."""
     at = jnp.argmax(rollout.ended, axis=0)
     place = jnp.arange(at.shape[0])
     returns = rollout.returns[at, place]
     lengths, statistics = jax.tree.map(lambda leaf: leaf[at, place], (rollout.lengths, rollout.statistics))
-    told = np.isin(np.arange(env.num_agents), returns_of or np.arange(env.num_agents))
-    if rollout.present is None:
-        means = returns[:, np.flatnonzero(told)].mean(axis=-1)
-    else:
-        means = mean_over_present(returns, rollout.present[at, place] & told[np.newaxis])
-    episodes = _Episodes(jax.vmap(env.is_solved)(returns), means, lengths, statistics)
+    present = jnp.ones(returns.shape, bool) if rollout.present is None else rollout.present[at, place]
+    teams = np.asarray(env.teams)[np.newaxis]
+    of_teams = [mean_over_present(returns, present & (teams == team)) for team in sorted(set(env.teams))]
+    episodes = _Episodes(
+        solved=jax.vmap(env.is_solved)(returns),
+        returns=mean_over_present(returns, present),
+        team_returns=jnp.stack(of_teams, axis=-1),
+        lengths=lengths,
+        statistics=statistics,
+    )
     return jnp.any(rollout.ended, axis=0), episodes
 
 

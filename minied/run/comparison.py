@@ -5,7 +5,6 @@ the statistics (`minied.evaluate.statistics`). The tasks are the entries of the 
 member: every simulated step of training, those that only score levels included.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,15 +15,12 @@ import numpy as np
 from minied.config import presets
 from minied.errors import UserError
 from minied.evaluate import statistics
+from minied.run.evaluated_runs import EvaluatedRun, pools_of, read, refuse_other_measures
 from minied.run.evaluation import scores_of
-from minied.run.folder import RunFolder, open_run
-from minied.run.labels import differences, labels_of
+from minied.run.folder import RunFolder
+from minied.run.labels import labels_of
 from minied.run.metrics import Row
 from minied.run.milestones import MilestoneOfGroups, compare_milestones
-from minied.train.config import FREE_WHEN_RESUMING
-
-_SEEDS = ("seed", "num_seeds", "schedule_seed")
-_NOT_OF_THE_METHOD = (*_SEEDS, *FREE_WHEN_RESUMING)
 
 
 @dataclass(frozen=True)
@@ -82,48 +78,26 @@ class Comparison:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class _Run:
-    path: Path
-    description: dict[str, Any]
-    rows: list[Row]  # evaluations, at least one
-
-    @property
-    def config(self) -> dict[str, Any]:
-        return self.description["config"]
-
-    @property
-    def method(self) -> dict[str, Any]:
-        return {name: value for name, value in self.config.items() if name not in _NOT_OF_THE_METHOD}
-
-    @property
-    def seeds(self) -> set[tuple[int, int]]:
-        first = self.config["seed"]
-        return {(first + member, self.config["schedule_seed"]) for member in range(self.config["num_seeds"])}
-
-    def at(self, env_steps: int) -> Row | None:
-        """Return the last evaluation at or before ``env_steps``."""
-        before = [row for row in self.rows if row["env_steps"] <= env_steps]
-        return before[-1] if before else None
-
-
-def compare(paths: Sequence[Path], at: int | None = None) -> Comparison:
+def compare(paths: Sequence[Path], at: int | None = None, *, other_levels: bool = False) -> Comparison:
     """Compare the runs in these folders, finished or not, by their last evaluations at or before ``at``.
 
-    ``at`` is in environment steps of one member; by default as many as every run has been evaluated at.
+    Args:
+        paths: of run folders.
+        at: environment steps of one member; by default as many as every run has been evaluated at.
+        other_levels: whether to compare, with a warning, runs whose suites have other levels, as those of an ablation have.
 
     Raises `UserError` for a folder that is no run, a run without evaluations, or none before ``at``, runs of different
     suites, levels or attempts, and members that are there twice.
     """
-    runs = [_read(path) for path in paths]
-    _require_one_measure(runs)
-    pools = _pools(runs)
+    runs = [read(path) for path in paths]
+    warnings = refuse_other_measures(runs, other_levels=other_levels)
+    pools = pools_of(runs)
     common = min(run.rows[-1]["env_steps"] for run in runs) if at is None else at
     for run in runs:
         if run.at(common) is None:
             first = run.rows[0]["env_steps"]
             raise UserError(f"--at is {common}; allowed: at least {first}, the first evaluation of {run.path}")
-    warnings = tuple(
+    warnings += tuple(
         f"{run.path} was last evaluated at {run.rows[-1]['env_steps']} environment steps, before --at {common}"
         for run in runs
         if run.rows[-1]["env_steps"] < common
@@ -158,7 +132,7 @@ def compare(paths: Sequence[Path], at: int | None = None) -> Comparison:
     )
 
 
-def _method(label: str, pool: list[_Run], at: int, names: list[str], baseline: np.ndarray | None) -> Method:
+def _method(label: str, pool: list[EvaluatedRun], at: int, names: list[str], baseline: np.ndarray | None) -> Method:
     scores = _scores(pool, at, names)
     rows = [_row(run, at) for run in pool]
     counts = sorted({row["env_steps"] for run in pool for row in run.rows})
@@ -193,13 +167,13 @@ def _estimate(statistic: Any, *scores: np.ndarray) -> Estimate:
     return Estimate(float(statistic(*scores)), (float(low), float(high)) if known else None)
 
 
-def _scores(pool: list[_Run], at: int, names: list[str]) -> np.ndarray:
+def _scores(pool: list[EvaluatedRun], at: int, names: list[str]) -> np.ndarray:
     """Return the solve rates of all members of a pool, ``f64[members, entries]``, entries in the order of ``names``."""
     rows = [_row(run, at) for run in pool]
     return np.concatenate([scores_of({"entries": {name: row["entries"][name] for name in names}}) for row in rows])
 
 
-def _row(run: _Run, at: int) -> Row:
+def _row(run: EvaluatedRun, at: int) -> Row:
     row = run.at(at)
     assert row is not None
     return row
@@ -210,81 +184,10 @@ def _range(rows: list[Row], counter: str) -> tuple[int, int]:
     return min(counts), max(counts)
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> _Run:
-    folder = open_run(path)
-    try:
-        rows = folder.read_rows("evaluations")
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{folder.rows_path('evaluations')} cannot be read: {' '.join(str(error).split())}") from error
-    if not rows:
-        raise UserError(f"{path} has no evaluations yet; allowed: runs with rows in evaluations.jsonl")
-    return _Run(path, folder.description(), rows)
-
-
-def _require_one_measure(runs: list[_Run]) -> None:
-    """Raise `UserError` unless all runs were evaluated on the same levels, equally often."""
-    first, first_row = runs[0], runs[0].rows[-1]
-    for run in runs[1:]:
-        row = run.rows[-1]
-        for name, what in (("suite", "on suite"), ("attempts", "with attempts a level")):
-            if row[name] != first_row[name]:
-                raise UserError(
-                    f"{first.path} was evaluated {what} {first_row[name]!r}, {run.path} {what} {row[name]!r};"
-                    " allowed: the same for all runs while they train (`minied eval` changes nothing here)"
-                )
-        if _outline(row) != _outline(first_row):
-            raise UserError(
-                f"the suite {row['suite']!r} has other entries, numbers of levels or horizons in {run.path} than in"
-                f" {first.path}; allowed: the same for all runs"
-            )
-    worlds = {json.dumps(run.config["env"], sort_keys=True): run for run in reversed(runs)}
-    for run in worlds.values():
-        if run is not first and _levels_differ(first, run):
-            fields = ", ".join(f"env.{name}" for name in differences(first.config["env"], run.config["env"]))
-            raise UserError(
-                f"the suite {first_row['suite']!r} has other levels in {run.path} than in {first.path}, because"
-                f" {fields} differ; allowed: the same for all runs"
-            )
-
-
-def _outline(row: Row) -> dict[str, Any]:
-    return {name: (entry["num_levels"], entry["horizon"]) for name, entry in row["entries"].items()}
-
-
-def _levels_differ(one: _Run, other: _Run) -> bool:
-    """Return whether the suite of the runs has other levels in their two worlds: some suites come from the generator."""
-    import jax
-
-    suite = one.rows[-1]["suite"]
-    worlds = [RunFolder(run.path).config().env for run in (one, other)]
-    parts = [
-        [leaf for part in world.level_space.suite(suite) for leaf in jax.tree.leaves(part.levels)] for world in worlds
-    ]
-    return len(parts[0]) != len(parts[1]) or any(not np.array_equal(a, b) for a, b in zip(*parts, strict=True))
-
-
-def _pools(runs: list[_Run]) -> list[list[_Run]]:
-    """Return the runs by method, in the order in which methods first come."""
-    pools: dict[str, list[_Run]] = {}
-    for run in runs:
-        pool = pools.setdefault(json.dumps(run.method, sort_keys=True), [])
-        for other in pool:
-            if run.seeds & other.seeds:
-                seed = min(run.seeds & other.seeds)[0]
-                raise UserError(
-                    f"{other.path} and {run.path} both hold the member of seed {seed}; allowed: each member once"
-                )
-        pool.append(run)
-    return list(pools.values())
-
-
 # -- names -------------------------------------------------------------------------------------------------------------
 
 
-def _name(run: _Run) -> str:
+def _name(run: EvaluatedRun) -> str:
     """Return the preset's name, with the teacher's where the run has another than its preset."""
     preset, teacher = run.description.get("preset") or "", run.config["teacher"]["name"]
     if preset.endswith(presets.ENDINGS):

@@ -39,7 +39,9 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
 
     ``entries[name]`` has the means over the levels of that name, for each member, how many there are, and the horizon
     they were played to. ``solve_rate`` is the mean over all levels, each weighing the same; ``solve_rate_of_entries`` is
-    the mean over entries, as published tables of named environments have it. Of a world with statistics of its episodes,
+    the mean over entries, as published tables of named environments have it. Of a world of several teams each entry has
+    ``team_returns["team_0"]`` and so on: of a team's agents, where that over all may say nothing, as in games of zero sum.
+    Of a world with statistics of its episodes,
     the row and each entry also have ``statistics[name]``: the mean over those of their levels for which it is defined,
     by member. Where training has a finite set of levels, ``train_solve_rate`` is the mean over the first of them,
     ``test_solve_rate`` that over levels of the same generator which training never draws, and ``generalization_gap`` by
@@ -54,7 +56,7 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
         key = jax.random.fold_in(evaluation_key(config), index)
         results = program.evaluate(state, part, key, attempts)
         for level, name in enumerate(part.names):
-            one = {kind: np.asarray(getattr(results, kind))[:, level] for kind in _RESULTS}
+            one = {kind: np.asarray(getattr(results, kind))[:, level] for kind in (*_RESULTS, "team_returns")}
             columns.setdefault(name, []).append(one)
             statistics = {kind: np.asarray(values)[:, level] for kind, values in results.statistics.items()}
             told.setdefault(name, []).append(statistics)
@@ -62,6 +64,7 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
     entries = {
         name: {kind: plain(np.mean([level[kind] for level in levels], axis=0)) for kind in _RESULTS}
         | {"num_levels": len(levels), "horizon": horizons[name]}
+        | _team_returns_of([level["team_returns"] for level in levels], config.env.teams)
         | _statistics_of(told[name])
         for name, levels in columns.items()
     }
@@ -81,6 +84,13 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
         row |= {"train_solve_rate": plain(train_rate), "test_solve_rate": plain(test_rate)}
         row |= {"generalization_gap": plain(train_rate - test_rate)}
     return counters_row(counters) | row
+
+
+def _team_returns_of(levels: Sequence[np.ndarray], teams: Sequence[int]) -> Row:
+    """Return ``{"team_returns": {name: by member}}`` of levels, ``f32[S, G]`` each; nothing if there is one team."""
+    names = [f"team_{team}" for team in sorted(set(teams))]
+    means = np.mean(levels, axis=0)
+    return {"team_returns": {name: plain(means[:, g]) for g, name in enumerate(names)}} if len(names) > 1 else {}
 
 
 def _statistics_of(levels: Sequence[Mapping[str, np.ndarray]]) -> Row:

@@ -4,6 +4,7 @@ Letters: ``n`` policies, ``L`` levels.
 """
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def play(program: "Program", policies: Sequence[Policy], parts: Sequence[Suite],
             program.play_against(first.parameters, second.parameters, part, jax.random.fold_in(key, index), attempts)
             for index, part in enumerate(parts)
         ]
-        wins, returns = ([getattr(each, name) for each in every] for name in ("solve_rate", "mean_return"))
+        wins, returns = [each.solve_rate for each in every], [each.team_returns[:, 0] for each in every]
         return np.concatenate(wins, dtype=np.float64), np.concatenate(returns, dtype=np.float64)
 
     results = [[pair(first, second) for second in policies] for first in policies]
@@ -108,6 +109,7 @@ def _described(policy: Policy) -> dict[str, Any]:
 def write_versus(policies: Sequence[Policy], report: dict[str, Any], *, picture: bool) -> tuple[list[Path], list[str]]:
     """Write a report and its picture into ``evaluation/`` of the first run, each whole or not at all.
 
+    Those of the same contest are written over, those of others, with another member or other attempts, say, are not.
     Returns the files that were written, and one line for each that could not be.
     """
     from minied.run.figures import draw_versus
@@ -115,10 +117,23 @@ def write_versus(policies: Sequence[Policy], report: dict[str, Any], *, picture:
     first, last = policies[0], policies[-1]
     of_one_run = first.run == last.run
     who = f"{first.checkpoint}-to-{last.checkpoint}" if of_one_run else f"{first.checkpoint}-of-{len(policies)}-runs"
-    stem = f"versus-{report['suite'].replace('/', '-')}-{who}"
-    text = json.dumps(report, allow_nan=False, indent=2) + "\n"
     folder = first.run / "evaluation"
+    name = f"versus-{report['suite'].replace('/', '-')}-{who}"
+    names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+    stem = next(each for each in names if _is_free_for(folder / f"{each}.json", report))
+    text = json.dumps(report, allow_nan=False, indent=2) + "\n"
     files: dict[Path, Write] = {folder / f"{stem}.json": lambda path: path.write_text(text, encoding="utf-8")}
     if picture:
         files[folder / f"{stem}.png"] = lambda path: draw_versus(report, path)
     return write_all(files)
+
+
+def _is_free_for(path: Path, report: dict[str, Any]) -> bool:
+    """Return whether nothing is lost if ``report`` is written there: there is nothing, or the same contest."""
+    if not path.exists():
+        return True
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return all(kept[name] == report[name] for name in ("policies", "suite", "attempts"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

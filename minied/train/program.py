@@ -149,15 +149,14 @@ class Program:
         """Play a suite of a world of two teams, team 0 by the policy ``first`` and team 1 by ``second``. Consumes ``key``.
 
         Both are parameters of one student of this program's network; that of a team is its own part of them, where teams
-        have parameters of their own. Leaves are NumPy ``f32[L]``; the returns are those of team 0.
+        have parameters of their own. Leaves are NumPy, ``f32[L, ...]``.
         """
         env = with_agent_axis(suite.env)
         require_same_teams(self.student, env)
         player, parameters = two_teams(self.student, tuple(env.teams), first, second)
-        agents = tuple(agent for agent, team in enumerate(env.teams) if team == min(env.teams))
         spread = spread_of(0, 1, ROWS_AT_ONCE, 1)
         alone = spread.place(jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], parameters), spread.of_members)
-        results = _evaluate(spread, player, env, attempts, key, alone, suite.levels, returns_of=agents)
+        results = _evaluate(spread, player, env, attempts, key, alone, suite.levels)
         return jax.tree.map(lambda leaf: leaf[0], _awaited(results))
 
     def training_levels(self) -> Any | None:
@@ -263,7 +262,7 @@ def _advance(setting: Setting, state: RunState, until: jax.Array):
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3), static_argnames="returns_of")
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _evaluate(
     spread: Spread,
     student: Student,
@@ -272,14 +271,10 @@ def _evaluate(
     key: jax.Array,
     parameters: Any,
     levels: Any,
-    returns_of: tuple[int, ...] = (),
 ) -> LevelResults:
     def evaluate(key: jax.Array, parameters: Any, levels: Any) -> LevelResults:
         return map_members(
-            lambda each: evaluate_levels(
-                key, student, each, env, levels, attempts, spread=spread, returns_of=returns_of
-            ),
-            parameters,
+            lambda each: evaluate_levels(key, student, each, env, levels, attempts, spread=spread), parameters
         )
 
     specs = (jax.P(), spread.of_members, jax.P())

@@ -136,6 +136,8 @@ def test_several_agents_share_their_episode_and_returns_are_averaged():
     np.testing.assert_array_equal(together.solve_rate, [1, 0])
     chase = _evaluate(jax.random.key(0), student, (), Meeting(chase=True), levels, 2)
     np.testing.assert_array_equal(chase.mean_return, [0, 0])  # 1 − 1
+    np.testing.assert_array_equal(chase.team_returns, [[1, -1], [0, 0]])
+    np.testing.assert_array_equal(together.team_returns, [[1], [0]])
     np.testing.assert_array_equal(chase.solve_rate, [0, 0])
 
 

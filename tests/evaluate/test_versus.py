@@ -6,6 +6,7 @@ Letters: ``n`` policies, ``L`` levels.
 import dataclasses
 import functools
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -168,6 +169,15 @@ def test_newest_policies_of_several_runs_and_another_member(versus, make_run):
     ]  # fmt: skip
     assert report["suite"] == "fair"  # the first run's own
     assert report["files"][0] == "low/evaluation/versus-fair-8-of-2-runs.json"
+    first = Path(report["files"][0]).read_bytes()
+    # Another contest is kept beside it, the same one over it.
+    for options, file in (
+        (["--member", "0", "--attempts", "3"], "runs-2"),
+        (["--member", "1", "--attempts", "3"], "runs"),
+    ):
+        told = json.loads(versus("low", "high", *options, "--json")[1])
+        assert told["files"][0] == f"low/evaluation/versus-fair-8-of-2-{file}.json"
+    assert Path(report["files"][0]).read_bytes() == first
 
 
 def test_what_cannot_be_drawn_is_one_line_and_the_numbers_are_kept(versus, make_run, monkeypatch):

@@ -181,6 +181,11 @@ class Results(struct.PyTreeNode):
     mean_return: Any
     mean_length: Any
     statistics: Any = struct.field(default_factory=dict)
+    signs: Any = (1.0,)  # of each team: what one wins, the others lose
+
+    @property
+    def team_returns(self):
+        return self.mean_return[..., None] * np.asarray(self.signs, np.float32)
 
 
 @jax.jit
@@ -242,7 +247,8 @@ class Program:
     def evaluate(self, state, suite, key, attempts):
         skill = np.minimum(1.0, int(state.iterations) / 10) * np.ones((self.config.num_seeds, len(suite.names)))
         skill[:, 0] = jax.random.uniform(key)
-        results = Results(*(skill.astype(np.float32),) * 3)
+        signs = (1.0, *(-1.0,) * (len(set(self.config.env.teams)) - 1))
+        results = Results(*(skill.astype(np.float32),) * 3, signs=signs)
         if isinstance(self.config.env, Fort):
             # Member 0 builds a wall an iteration, member 1 half as many, the others none.
             rates = np.asarray([1.0, 0.5, *[0.0] * self.config.num_seeds], np.float32)[: self.config.num_seeds, None]

@@ -233,6 +233,12 @@ def test_suites_whose_levels_come_from_different_generators_are_refused(make_run
     same = make_run("same", rows, env=env | world | {"kind": "closed"}, **make)
     with pytest.raises(UserError, match=r"'all' has other levels in .*other than in .*one, because env.size differ"):
         compare([one, other])
+    with_others = compare([one, other], other_levels=True)
+    assert len(with_others.methods) == 2
+    assert with_others.warnings == (
+        f"the suite 'all' has other levels in {other} than in {one}, because env.size differ",
+    )
+    assert compare([one, same], other_levels=True).warnings == ()
     assert len(compare([one, same]).methods) == 2  # another world, but the suite has the same levels in it
 
 

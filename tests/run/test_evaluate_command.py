@@ -62,7 +62,7 @@ def test_numbers_and_a_picture_are_kept(minied, run):
     assert {entry["horizon"] for entry in row["entries"].values()} == {5}
     scores = np.asarray([entry["solve_rate"] for entry in row["entries"].values()]).T
     assert scores.shape == (2, 2)
-    found = report["statistics"]
+    found = report["aggregates"]
     assert (found["members"], found["entries"]) == (2, 2)
     assert found["iqm"]["value"] == pytest.approx(statistics.interquartile_mean(scores))
     assert found["optimality_gap"]["value"] == pytest.approx(1 - scores.mean())
@@ -82,7 +82,7 @@ def test_json_says_what_the_file_says(minied, run):
     assert written(run) == ["ends-20.json"]
     report = json.loads((run / "evaluation" / "ends-20.json").read_text())
     assert data["evaluations"] == [report["evaluation"]]
-    assert data["statistics"] == [report["statistics"]]
+    assert data["aggregates"] == [report["aggregates"]]
     assert data["files"] == ["run/evaluation/ends-20.json"]
 
 
@@ -90,7 +90,7 @@ def test_a_single_member_has_no_interval(minied, config_file, tmp_path):
     assert minied("train", config_file, "--run-dir", "run", *BRIEFLY)[0] == 0
     code, out, _ = minied("eval", "run", "--json")
     assert code == 0
-    assert json.loads(out)["statistics"][0]["iqm"]["interval"] is None
+    assert json.loads(out)["aggregates"][0]["iqm"]["interval"] is None
     assert written(tmp_path / "run") == ["ends-20.json", "ends-20.png"]
 
 

@@ -26,9 +26,12 @@ def evaluated(*parts):
         told = {name: np.asarray(values, np.float32) for name, values in part.told.items()}
         return Results(rate, rate, rate, told)
 
-    config = SimpleNamespace(env=SimpleNamespace(level_space=space), schedule_seed=0)
-    program: Any = SimpleNamespace(config=config, evaluate=play)
-    return evaluate(program, None, "some", 2, COUNTERS)
+    return evaluate(program_of(play, space), None, "some", 2, COUNTERS)
+
+
+def program_of(play, space, teams=(0,)) -> Any:
+    config = SimpleNamespace(env=SimpleNamespace(level_space=space, teams=teams), schedule_seed=0)
+    return SimpleNamespace(config=config, evaluate=play)
 
 
 def test_means_are_over_the_levels_of_an_entry_and_over_all_levels():
@@ -51,3 +54,17 @@ def test_rows_of_worlds_without_statistics_are_as_they_were():
     row = evaluated((("a", "b"), {}))
     assert list(row) == [*COUNTERS, "suite", "attempts", "solve_rate", "solve_rate_of_entries", "entries"]
     assert list(row["entries"]["a"]) == ["solve_rate", "mean_return", "mean_length", "num_levels", "horizon"]
+
+
+def test_returns_of_each_team_are_told_by_entry_where_there_are_several():
+    # two members, levels a, b, b; teams are told in the order of their numbers, as the results have them
+    team_returns = np.asarray([[[1, -1], [2, -2], [4, -4]], [[0, 0], [6, -6], [7, -5]]], np.float32)
+    zero = np.zeros((2, 3), np.float32)
+    results = SimpleNamespace(
+        solve_rate=zero, mean_return=zero, mean_length=zero, team_returns=team_returns, statistics={}
+    )
+    part = SimpleNamespace(env=SimpleNamespace(max_steps=7), names=("a", "b", "b"))
+    space = SimpleNamespace(suite=lambda name: [part])
+    row = evaluate(program_of(lambda *_: results, space, (3, 3, 1)), None, "some", 2, COUNTERS)
+    assert row["entries"]["a"]["team_returns"] == {"team_1": [1, 0], "team_3": [-1, 0]}
+    assert row["entries"]["b"]["team_returns"] == {"team_1": [3, 6.5], "team_3": [-3, -5.5]}

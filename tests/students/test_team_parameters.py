@@ -38,7 +38,7 @@ TEAMS = [(0, 1, 1), (2, 5, 2), (1, 0, 0), (2, 1, 0)]
 @functools.cache
 def student(teams, critic="shared", memory="lstm", **options):
     config = NetworkConfig(**OPTIONS | {"critic": critic, "memory": memory, "parameters": "team"} | options)
-    return TeamStudent(ActorCritic(SPACE, MultiDiscrete((2, 2)), config), teams)
+    return TeamStudent(ActorCritic(SPACE, MultiDiscrete((2, 2)), config, num_agents=len(teams)), teams)
 
 
 def sequence(who):

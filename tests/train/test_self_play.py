@@ -23,7 +23,7 @@ from minied.scores import score
 from minied.scores.base import score_levels
 from minied.spread import ALONE, Spread, best_spread
 from minied.students import distributions, ppo
-from minied.students.networks.teams import TeamStudent
+from minied.students.networks.teams import TeamStudent, student_of
 from minied.students.ppo import PPOConfig
 from minied.teachers.base import NEW, Plan
 from minied.teachers.prioritized_level_replay import RobustPrioritizedLevelReplay
@@ -68,6 +68,19 @@ def test_games_against_the_past_are_as_many_of_each_team_and_lie_in_equal_cycles
     self_play = seated(SelfPlayConfig(past_share=share), Duel(teams_of=teams), num_envs)
     np.testing.assert_array_equal(self_play.past_teams(num_envs), past)
     np.testing.assert_array_equal(self_play.past_teams(3 * num_envs), past * 3)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.4])  # two cycles of four and of ten environments, one of them more than heads
+@pytest.mark.parametrize("parameters", ["shared", "team"])
+def test_which_policy_of_an_ensemble_acts_is_the_environments(share, parameters):
+    num_envs = 8 if share == 0.5 else 10
+    network = dataclasses.replace(WITH_MEMORY, num_policy_heads=3, parameters=parameters)
+    student = student_of(Duel(), network)
+    self_play = SelfPlay.of(SelfPlayConfig(past_share=share), Duel(), num_envs, student)
+    assert self_play is not None
+    (_, heads), (_, alone) = self_play.player.initial_carry(num_envs * N), student.initial_carry(num_envs * N)
+    np.testing.assert_array_equal(heads, np.arange(num_envs).repeat(N) % 3)
+    np.testing.assert_array_equal(alone, heads)
 
 
 def test_nothing_is_there_if_it_is_off():
@@ -439,6 +452,7 @@ def test_games_against_the_past_give_no_score():
     by_step = np.asarray(against_past.rollout.values)[:6, ..., 0].mean(axis=-1)
     np.testing.assert_allclose(found[valid], by_step.mean(axis=0)[valid], rtol=1e-5)
     assert against_past.outcome.episodes.num_finished.tolist() == [0, 0, 2, 2] * 2
+    assert (against_past.outcome.episodes.num_solved <= against_past.outcome.episodes.num_finished).all()
     assert np.isnan(against_past.outcome.episodes.mean_return).tolist() == [True, True, False, False] * 2
     assert np.isfinite(against_past.games[0]).all()  # what came of them is told apart
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from spread_runs import SMALL, TWO, WITH_MEMORY, N, T, config_of
+from spread_runs import SMALL, TWO, WITH_MEMORY, N, T, config_of, part_of
 from tiny_runs import TEACHERS, copy, equal, raw
 from tiny_runs import config_of as tiny_config_of
 from toy_designers import EditableCorridor
@@ -271,13 +271,6 @@ def batch_of(student, num_rows, with_earlier):
         *_, activations = student.record(parameters, batch.carry, batch.observations, batch.resets)
         batch = batch.replace(earlier=Earlier(activations, jnp.bool_(True)))
     return parameters, batch
-
-
-def part_of(batch, spread):
-    timed, carry, earlier = batch.replace(carry=(), earlier=None), batch.carry, batch.earlier
-    if earlier is not None:
-        earlier = earlier.replace(activations=spread.part(earlier.activations, axis=1))
-    return spread.part(timed, axis=1).replace(carry=spread.part(carry), earlier=earlier)
 
 
 @pytest.mark.parametrize(

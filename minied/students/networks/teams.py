@@ -79,13 +79,8 @@ class TeamStudent:
 
     def initial_carry(self, num_rows: int) -> Carry:
         """Return the memory of ``num_rows`` rows at the start of their episodes."""
-        num_environments = num_rows // len(self.teams)
-
-        def of_team(agents: list[int]) -> Carry:
-            student = dataclasses.replace(self.student, num_agents=len(agents))
-            return student.initial_carry(num_environments * len(agents))
-
-        return self._joined([of_team(agents) for agents in self._agents.values()], axis=0)
+        # Of the student's own rows: which policy of an ensemble acts is the environment's, whoever plays there.
+        return self.student.initial_carry(num_rows)
 
     def apply(
         self, parameters: Parameters, carry: Carry, observation: Any, reset: jax.Array
