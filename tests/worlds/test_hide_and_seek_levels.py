@@ -11,7 +11,7 @@ import pytest
 
 from minied.errors import UserError
 from minied.levels.text import levels_of_text
-from minied_envs.grid import search
+from minied_envs.grid import bitboard, search
 from minied_envs.hide_and_seek import HideAndSeek, doors, maps
 from minied_envs.hide_and_seek.dimensions import Dimensions
 from minied_envs.hide_and_seek.generators import HideAndSeekLevels
@@ -189,6 +189,9 @@ def level_with(**things):
         ({"boxes": [(0, 3, 2)]}, "box 1 is in cell (-1, 3); allowed: rows 0 to 4, cols 0 to 6"),
         ({"seekers": [(5, 0, 0)]}, "seeker 1 is in cell (5, 0); allowed: rows 0 to 4, cols 0 to 6"),
         ({"seekers": []}, "the level has 0 seekers; allowed: at least 1"),
+        ({"seekers": [(0, 0, 7)]}, "seeker 1 has direction 7; allowed: 0 to 3"),
+        ({"ramps": [(0, 0, -1)]}, "ramp 1 has direction -1; allowed: 0 to 3"),
+        ({"boxes": [(0, 0, 5)]}, "box 1 has shape 5; allowed: 0 to 2"),
     ],
 )
 def test_bad_levels_are_told_in_a_line_and_not_valid(things, message):
@@ -293,7 +296,7 @@ def test_fingerprints_tell_levels_apart():
 def test_suites_of_a_world():
     world = HideAndSeek()
     space = world.level_space
-    assert list(space.suites) == ["random", "no_ramps", "no_locks", "no_preparation", "ladder"]
+    assert list(space.suites) == ["random", "no_ramps", "no_locks", "no_preparation", "fort", "ladder"]
     (random,) = space.suite("random")
     assert len(random.names) == 32
     assert random.env == world
@@ -325,11 +328,39 @@ def test_suites_without_one_thing_are_the_same_levels_otherwise():
 def test_worlds_have_only_the_suites_that_say_something():
     options = HideAndSeekLevels("open", locks=False, preparation=False)
     assert list(HideAndSeek(max_ramps=0, levels=options).level_space.suites) == ["random", "ladder"]
+    assert "no_locks" not in HideAndSeek(max_boxes=0, ramps_lockable=False).level_space.suites
+    assert "no_locks" in HideAndSeek(max_boxes=0).level_space.suites
     assert list(HideAndSeek(height=6, width=6, preparation=0.0).level_space.suites) == [
         "random",
         "no_ramps",
         "no_locks",
     ]
+
+
+@pytest.mark.parametrize("max_boxes", [1, 2, 3])
+def test_rooms_of_the_fort_suite_can_be_closed(max_boxes):
+    """Whatever training draws: hiders begin in the room, and there are as many boxes as ways out of it."""
+    drawn = HideAndSeekLevels(
+        door_dropout=0.0 if max_boxes > 1 else 0.5, min_boxes=3 if max_boxes == 3 else 0, locks=False
+    )
+    world = HideAndSeek(height=8, width=8, max_hiders=1, max_seekers=1, max_boxes=max_boxes, max_ramps=0, levels=drawn)
+    (fort,) = world.level_space.suite("fort")
+    assert fort.env == world
+    for level in samples.unstack(fort.levels):
+        walls = np.asarray(bitboard.unpack(level.tall, 8))
+        # The room is the corner within the walls: its doors are the gaps in the first row and column that have any.
+        top, left = np.flatnonzero(walls.any(axis=1))[0], np.flatnonzero(walls.any(axis=0))[0]
+        doors = (~walls[top, left:]).sum() + (~walls[top:, left]).sum()
+        assert 1 <= doors <= (2 if max_boxes > 1 else 1)
+        assert level.box_present.sum() >= (3 if max_boxes == 3 else doors)
+        hider, seeker = np.asarray(level.agent_positions)
+        assert (hider > (top, left)).all()
+        assert (seeker < (top, left)).any()
+        assert not level.has_locks  # an ablation stays one
+        assert level.has_preparation
+    assert "fort" not in HideAndSeek(max_boxes=0).level_space.suites
+    assert "fort" not in HideAndSeek(preparation=0.0).level_space.suites
+    assert "fort" not in HideAndSeek(levels=HideAndSeekLevels("open")).level_space.suites
 
 
 def test_the_ladder_lies_in_the_middle_of_the_arena():

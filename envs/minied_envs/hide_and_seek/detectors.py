@@ -15,7 +15,7 @@ from flax import struct
 
 from minied.env import Milestone
 from minied_envs.grid import bitboard
-from minied_envs.hide_and_seek.level import HIDERS, HideAndSeekLevel, board_of, cells_of
+from minied_envs.hide_and_seek.level import HIDERS, HideAndSeekLevel, board_of, object_board
 from minied_envs.hide_and_seek.rules import NOTHING, HideAndSeekState
 
 if TYPE_CHECKING:
@@ -181,9 +181,7 @@ def _at_end_of_preparation(
 ) -> Record:
     """Return ``record`` with what ``state`` looks like, if it is that of the end of preparation."""
     height, width = world.height, world.width
-    cells = cells_of(state.object_positions, level.object_shapes)
-    active = jnp.repeat(level.object_present, cells.shape[1])
-    objects = board_of(height, width, cells.reshape(-1, 2), active)
+    objects = object_board(level, state.object_positions, width)
     hiders = level.agent_present & world.is_hider
     free = bitboard.complement(level.tall | level.low | objects, width)
     now = record.replace(

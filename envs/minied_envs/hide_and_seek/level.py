@@ -18,6 +18,7 @@ from minied_envs.grid import bitboard
 HIDERS, SEEKERS = 0, 1  # the teams
 SINGLE, WIDE, TALL = range(3)  # shapes of a box: one cell; three beside each other; three below each other
 NUM_SHAPES = 3
+NUM_DIRECTIONS = 4
 MAX_CELLS = 3  # Q
 MIN_SIDE, MAX_SIDE = 4, 20  # of the grid; the table of rays grows with the third power of the number of cells
 
@@ -110,6 +111,13 @@ def board_of(height: int, width: int, positions: jax.Array, active: jax.Array) -
     return jax.lax.reduce(words, np.uint32(0), jax.lax.bitwise_or, (0,))[:, None]
 
 
+def object_board(level: HideAndSeekLevel, positions: jax.Array, width: int) -> jax.Array:
+    """Return the board of the boxes and ramps of ``level``, ``u32[H, 1]``, centres at ``positions`` ``i32[O, 2]``."""
+    cells = cells_of(positions, level.object_shapes)
+    active = jnp.repeat(level.object_present, MAX_CELLS)
+    return board_of(level.tall.shape[0], width, cells.reshape(-1, 2), active)
+
+
 def is_valid(level: HideAndSeekLevel, height: int, width: int) -> jax.Array:
     """Return whether everything present stands on its own free cells of the grid and each team has somebody, ``bool[]``."""
     positions, active = taken_cells(level)
@@ -121,7 +129,14 @@ def is_valid(level: HideAndSeekLevel, height: int, width: int) -> jax.Array:
     walls_fit = jnp.all((level.tall | level.low) & ~bitboard.full(height, width) == 0) & jnp.all(
         level.tall & level.low == 0
     )
-    return walls_fit & jnp.all(inside | ~active) & ~jnp.any(same) & ~jnp.any(on_wall & active)
+    directions = jnp.concatenate([level.agent_directions, level.ramp_directions])
+    are_known = _all_below(directions, NUM_DIRECTIONS) & _all_below(level.box_shapes, NUM_SHAPES)
+    return are_known & walls_fit & jnp.all(inside | ~active) & ~jnp.any(same) & ~jnp.any(on_wall & active)
+
+
+def _all_below(numbers: jax.Array, limit: int) -> jax.Array:
+    """Return whether all ``i32[n]`` are from 0 to below ``limit``, ``bool[]``."""
+    return jnp.all((numbers >= 0) & (numbers < limit))
 
 
 def taken_cells(level: HideAndSeekLevel) -> tuple[jax.Array, jax.Array]:
@@ -228,6 +243,7 @@ def check(level: HideAndSeekLevel, height: int, width: int, num_hiders: int) -> 
     for name, here in (("hiders", present[:num_hiders]), ("seekers", present[num_hiders:])):
         if not here.any():
             raise UserError(f"the level has 0 {name}; allowed: at least 1")
+    _check_kinds(level, num_hiders)
     taken: dict[tuple[int, int], str] = {}
     tall, low = (np.asarray(bitboard.unpack(jnp.asarray(board), width)) for board in (level.tall, level.low))
     if (tall & low).any():
@@ -244,6 +260,22 @@ def check(level: HideAndSeekLevel, height: int, width: int, num_hiders: int) -> 
             if (row, col) in taken:
                 raise UserError(f"{name} is in cell ({row}, {col}), where {taken[row, col]} is; allowed: a free cell")
             taken[row, col] = name
+
+
+def _check_kinds(level: HideAndSeekLevel, num_hiders: int) -> None:
+    """Raise `UserError` for a direction or a shape that there is not."""
+    num_seekers = len(level.agent_present) - num_hiders
+    agents = [f"hider {i + 1}" for i in range(num_hiders)] + [f"seeker {i + 1}" for i in range(num_seekers)]
+    ramps = [f"ramp {i + 1}" for i in range(len(level.ramp_directions))]
+    boxes = [f"box {i + 1}" for i in range(level.num_boxes)]
+    for names, what, numbers, limit in (
+        (agents, "direction", level.agent_directions, NUM_DIRECTIONS),
+        (ramps, "direction", level.ramp_directions, NUM_DIRECTIONS),
+        (boxes, "shape", level.box_shapes, NUM_SHAPES),
+    ):
+        for name, number in zip(names, np.asarray(numbers).tolist(), strict=True):
+            if not 0 <= number < limit:
+                raise UserError(f"{name} has {what} {number}; allowed: 0 to {limit - 1}")
 
 
 def _named_cells(level: HideAndSeekLevel, num_hiders: int) -> list[tuple[str, list[list[int]]]]:

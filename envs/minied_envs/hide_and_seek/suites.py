@@ -1,9 +1,11 @@
 """Which held-out levels is a student of hide and seek tested on?
 
 Levels as training draws them, of a key of their own; the same ones without ramps, locks or preparation, which tells what
-those are worth to whom; and a ladder of hand-drawn arenas. All are played in the world that is tested.
+those are worth to whom; rooms that can be closed, whatever else training draws; and a ladder of hand-drawn arenas. All
+are played in the world that is tested.
 """
 
+import dataclasses
 import functools
 import zlib
 from collections.abc import Callable
@@ -20,7 +22,8 @@ from minied_envs.hide_and_seek.level import HideAndSeekLevel, canonical
 from minied_envs.hide_and_seek.world import HideAndSeek
 
 NUM_LEVELS = 32
-RANDOM, LADDER = "random", "ladder"
+MOST_DOORS = 2  # of the room of a quadrant
+RANDOM, FORT, LADDER = "random", "fort", "ladder"
 
 Ablation = Callable[[HideAndSeekLevel], HideAndSeekLevel]
 ABLATIONS: dict[str, Ablation] = {
@@ -35,6 +38,8 @@ def descriptions(world: HideAndSeek) -> dict[str, str]:
     kind = f"{world.levels.scenario!r}, {world.height}x{world.width}, horizon {world.max_steps}"
     told = {RANDOM: f"{NUM_LEVELS} levels as training draws them, by the sizes of the teams: {kind}."}
     told |= {f"no_{name}": f"The levels of {RANDOM!r} without {name}." for name in _ablations(world)}
+    if world.levels.scenario == "quadrant" and world.max_boxes and world.preparation:
+        told[FORT] = f"{NUM_LEVELS} levels whose hiders start in the room, with a box for each of its doors."
     names = maps.names_that_fit(Dimensions.of(world))
     if names:
         told[LADDER] = f"Arenas drawn by hand, from an open field to boxes to ride on, {len(names)} levels."
@@ -43,7 +48,8 @@ def descriptions(world: HideAndSeek) -> dict[str, str]:
 
 def _ablations(world: HideAndSeek) -> tuple[str, ...]:
     """Return what the levels of a world have that can be left out."""
-    has = {"ramps": world.max_ramps > 0, "locks": True, "preparation": world.preparation > 0}
+    can_lock = world.max_boxes > 0 or (world.max_ramps > 0 and world.ramps_lockable)
+    has = {"ramps": world.max_ramps > 0, "locks": can_lock, "preparation": world.preparation > 0}
     return tuple(name for name in ABLATIONS if has[name] and getattr(world.levels, name))
 
 
@@ -54,16 +60,30 @@ def build(world: HideAndSeek, name: str) -> tuple[Suite, ...]:
     if name not in told:
         raise unknown_name("suite", name, list(told))
     with jax.ensure_compile_time_eval():
-        levels, names = _ladder(world) if name == LADDER else _random(world)
+        levels, names = _ladder(world) if name == LADDER else _drawn(world, closable=name == FORT)
         ablation = ABLATIONS.get(name.removeprefix("no_"))
         levels = levels if ablation is None else jax.vmap(ablation)(levels)
     return (Suite(name, world, levels, names, told[name]),)
 
 
-def _random(world: HideAndSeek) -> tuple[HideAndSeekLevel, tuple[str, ...]]:
-    """Return the levels of the generator and their names, "2v1" for two hiders and a seeker."""
+def _drawn(world: HideAndSeek, closable: bool) -> tuple[HideAndSeekLevel, tuple[str, ...]]:
+    """Return levels of the generator and their names, "2v1" for two hiders and a seeker.
+
+    Args:
+        world: that they are for.
+        closable: whether hiders are to find themselves in a room with a box for each door.
+    """
+    options = world.levels
+    if closable:
+        one_door = 1.0 if world.max_boxes == 1 else options.door_dropout
+        options = dataclasses.replace(
+            options,
+            hiders_in_room=True,
+            min_boxes=max(options.min_boxes, min(world.max_boxes, MOST_DOORS)),
+            door_dropout=one_door,
+        )
     keys = jax.random.split(jax.random.key(zlib.crc32(RANDOM.encode())), NUM_LEVELS)
-    draw = functools.partial(generators.draw, options=world.levels, dimensions=Dimensions.of(world))
+    draw = functools.partial(generators.draw, options=options, dimensions=Dimensions.of(world))
     levels = jax.jit(jax.vmap(draw))(keys)
     present = np.asarray(levels.agent_present)
     sizes = zip(present[:, : world.max_hiders].sum(axis=1), present[:, world.max_hiders :].sum(axis=1), strict=True)

@@ -2,8 +2,8 @@
 
 After Baker et al. 2020 (arXiv 1909.07528), who did not release this one. The agent stands still, whatever it does, on a
 platform from which it looks over boxes but not over walls. Nothing is rewarded: what is asked is whether the number can be
-read off the memory of a policy that was trained elsewhere, by a linear classifier (`minied.evaluate.linear_probe`), and
-``info["label"]`` is the answer. The published arrangement of boxes and walls is not known; here each box has a row of its
+read off the memory of a policy that was trained elsewhere, by a linear classifier (`minied probe`), and ``info["label"]``
+is the answer. The published arrangement of boxes and walls is not known; here each box has a row of its
 own, with walls in front of it but for three columns in the middle::
 
     #1.#    a box goes along row 0, 2, ...; the rows between are walls
@@ -39,6 +39,8 @@ class ObjectCountingLevel(TaskLevel):
 @dataclasses.dataclass(frozen=True)
 class ObjectCounting(Task[ObjectCountingLevel]):
     """Boxes that go left or right behind walls, while the agent looks on: how many went left?"""
+
+    has_rewards = False
 
     height: int = 13
     """Rows of the grid: two a box and one for the agent at least."""

@@ -17,7 +17,7 @@ from minied.errors import UserError
 from minied.spaces import Entities
 from minied_envs.grid import bitboard
 from minied_envs.hide_and_seek import rules, walls
-from minied_envs.hide_and_seek.level import board_of, cells_of
+from minied_envs.hide_and_seek.level import object_board
 from minied_envs.hide_and_seek.rules import HideAndSeekState
 from minied_envs.hide_and_seek.tasks import arenas
 from minied_envs.hide_and_seek.tasks.base import Task, TaskLevel, TaskState, Verdict, always_seen
@@ -137,10 +137,7 @@ class Shelter(Task[ShelterLevel]):
 
 def rays_that_reach(level: ShelterLevel, arena: HideAndSeekState, width: int) -> tuple[jax.Array, jax.Array]:
     """Return how many rays reach the pillar along rows, from west and east, and along columns, ``f32[]`` each."""
-    height = level.pillar.shape[0]
-    cells = cells_of(arena.object_positions, level.arena.object_shapes)
-    active = jnp.repeat(level.arena.object_present, cells.shape[1])
-    boards = level.arena.tall | level.arena.low | board_of(height, width, cells.reshape(-1, 2), active)
+    boards = level.arena.tall | level.arena.low | object_board(level.arena, arena.object_positions, width)
     blocked, pillar = (bitboard.unpack(board, width) for board in (boards, level.pillar))
 
     def reached(axis: int) -> jax.Array:
