@@ -20,8 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import kept_rows
 import numpy as np
-from compare_teachers import _estimate, _found, _keep, _read
+from compare_teachers import _estimate
 
 from minied.commands.shared import use_cores
 from minied.config import load_config
@@ -64,17 +65,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     arguments, options = parser.parse_known_args()
     use_cores()
-    done = _read(arguments.output)
+    done = kept_rows.read(arguments.output)
     tables = []
     for television in arguments.television:
         rows = []
         for designer in arguments.designers:
             what = {"designer": designer, "television": television, "steps": arguments.env_steps}
             what |= {"seeds": arguments.seeds, "options": options}
-            if not _found(done, what):
+            if not kept_rows.found(done, what):
                 switch = ["--env.noisy-tv"] if television == "yes" else []
-                _keep(done, arguments.output, what | _measure(designer, arguments, [*MAZES, *switch, *options]))
-            rows += _found(done, what)
+                row = what | _measure(designer, arguments, [*MAZES, *switch, *options])
+                kept_rows.keep(done, arguments.output, row, unsaid=("scores",))
+            rows += kept_rows.found(done, what)
         tables.append(f"Television: {television}\n\n{_table(rows)}")
     print("\n\n".join(tables))
 

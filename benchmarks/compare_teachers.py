@@ -18,11 +18,11 @@ Results are kept in a file as they come, and a second call goes on from there. P
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
+import kept_rows
 import numpy as np
 
 from minied.config import load_config
@@ -58,18 +58,24 @@ def main() -> None:
     parser.add_argument("--cvar-levels", type=int, default=10_000)
     arguments, options = parser.parse_known_args()
     options = MAZES[arguments.mazes] + options
-    done = _read(arguments.output)
+    done = kept_rows.read(arguments.output)
     for teacher in arguments.teachers:
         for rate in arguments.rates if len(arguments.rates) > 1 else ():
             what = _tuning(teacher, arguments, options) | {"rate": rate}
-            if not _found(done, what):
-                _keep(done, arguments.output, what | _tune(teacher, rate, arguments, options))
-        tuned = [row for row in _found(done, _tuning(teacher, arguments, options)) if row["rate"] in arguments.rates]
+            if not kept_rows.found(done, what):
+                kept_rows.keep(
+                    done, arguments.output, what | _tune(teacher, rate, arguments, options), unsaid=("scores",)
+                )
+        tuned = [
+            row for row in kept_rows.found(done, _tuning(teacher, arguments, options)) if row["rate"] in arguments.rates
+        ]
         rate = max(tuned, key=lambda row: row["value"])["rate"] if len(arguments.rates) > 1 else arguments.rates[0]
         what = _final(teacher, arguments, options)
-        if not _found(done, what):
-            _keep(done, arguments.output, what | _measure(teacher, rate, arguments, options))
-    rows = [_found(done, _final(teacher, arguments, options))[0] for teacher in arguments.teachers]
+        if not kept_rows.found(done, what):
+            kept_rows.keep(
+                done, arguments.output, what | _measure(teacher, rate, arguments, options), unsaid=("scores",)
+            )
+    rows = [kept_rows.found(done, _final(teacher, arguments, options))[0] for teacher in arguments.teachers]
     print(_table(rows, arguments.cvar_levels))
 
 
@@ -118,21 +124,6 @@ def _measure(teacher: str, rate: str, arguments: argparse.Namespace, options: li
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def _keep(done: list[dict[str, Any]], path: Path, row: dict[str, Any]) -> None:
-    done.append(row)
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
-    print({name: value for name, value in row.items() if name != "scores"}, flush=True)
-
-
-def _found(done: list[dict[str, Any]], what: dict[str, Any]) -> list[dict[str, Any]]:
-    return [row for row in done if all(row.get(name) == value for name, value in what.items())]
 
 
 def _table(rows: list[dict[str, Any]], cvar_levels: int) -> str:

@@ -18,10 +18,10 @@ The first RUN is fine-tuned; further ones (with a bonus for counts, say) are ask
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
+import kept_rows
 import numpy as np
 
 from minied import registry
@@ -57,25 +57,29 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
     parser.add_argument("--env-steps", type=int, default=2_000_000)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--num-envs", type=int, default=0, help="environments side by side; 0: as the run")
+    parser.add_argument("--num-envs", type=int, default=64, help="environments side by side")
     parser.add_argument("--learning-rate", type=float, default=0.0, help="0: that of the run")
     parser.add_argument("--bonus", type=float, default=0.1, help="coefficient of the bonus for counts")
     parser.add_argument("--levels", type=int, default=3000, help="levels of object counting; 0: leave it out")
     parser.add_argument("--attempts", type=int, default=4)
     arguments = parser.parse_args()
-    done = _read(arguments.output)
+    done = kept_rows.read(arguments.output)
     for task in arguments.tasks:
         for method in arguments.methods:
-            if not _found(done, what := _what(task, method, arguments)):
-                _keep(done, arguments.output, what | _measure(task, method, arguments))
+            if not kept_rows.found(done, what := _what(task, method, arguments)):
+                kept_rows.keep(done, arguments.output, what | _measure(task, method, arguments))
     for run in arguments.runs if arguments.levels else ():
         if open_run(run).config().network.memory == "none":
             print(f"{run}: no memory to be asked what it counted")
             continue
-        what = {"task": "object_counting", "run": str(run), "levels": arguments.levels}
-        if not _found(done, what):
-            _keep(done, arguments.output, what | _probe(run, arguments.levels))
-    rows = [_found(done, _what(task, method, arguments))[0] for task in arguments.tasks for method in arguments.methods]
+        what = {"task": "object_counting", "levels": arguments.levels} | _of_run(run)
+        if not kept_rows.found(done, what):
+            kept_rows.keep(done, arguments.output, what | _probe(run, arguments.levels))
+    rows = [
+        kept_rows.found(done, _what(task, method, arguments))[0]
+        for task in arguments.tasks
+        for method in arguments.methods
+    ]
     print(_table(rows))
     counting = [row for row in done if row["task"] == "object_counting" and row["levels"] == arguments.levels]
     print(_counting_table([row for row in counting if row["run"] in map(str, arguments.runs)]))
@@ -85,8 +89,19 @@ def _what(task: str, method: str, arguments: argparse.Namespace) -> dict[str, An
     """Return what identifies a measurement."""
     names = ("env_steps", "seeds", "num_envs", "learning_rate", "attempts")
     what = {"task": task, "method": method} | {name: getattr(arguments, name) for name in names}
-    what |= {"run": str(arguments.runs[0])}
+    what |= _of_run(arguments.runs[0])
     return what | ({"bonus": arguments.bonus} if method == "scratch + counts" else {})
+
+
+def _of_run(path: Path) -> dict[str, Any]:
+    """Return what identifies a run, also if another one comes to stand in its folder, or if it goes on."""
+    folder = open_run(path)
+    rows = folder.read_rows("metrics")
+    return {
+        "run": str(path),
+        "fingerprint": folder.description()["fingerprint"],
+        "env_steps_of_run": rows[-1]["env_steps"],
+    }
 
 
 # -- runs --------------------------------------------------------------------------------------------------------------
@@ -110,7 +125,7 @@ def _config(task: str, method: str, arguments: argparse.Namespace) -> TrainConfi
         teacher=DomainRandomization(),
         ppo=ppo,
         self_play=SelfPlayConfig(),
-        num_envs=arguments.num_envs or config.num_envs,
+        num_envs=arguments.num_envs,
         num_steps=world.max_steps,
         num_seeds=arguments.seeds,
         num_students=1,
@@ -150,21 +165,6 @@ def _probe(run: Path, levels: int) -> dict[str, Any]:
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def _keep(done: list[dict[str, Any]], path: Path, row: dict[str, Any]) -> None:
-    done.append(row)
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
-    print(row, flush=True)
-
-
-def _found(done: list[dict[str, Any]], what: dict[str, Any]) -> list[dict[str, Any]]:
-    return [row for row in done if all(row.get(name) == value for name, value in what.items())]
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
