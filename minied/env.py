@@ -61,6 +61,9 @@ class Environment(abc.ABC, Generic[LevelT, StateT]):
     milestones: tuple[Milestone, ...] = ()
     """Phases of behaviour that may emerge, in the order in which they are told. A property or class constant."""
 
+    solved_means: str = "solved"
+    """What a solved episode is, as a person reads it: "25% of new levels solved". A class constant."""
+
     has_rewards: bool = True
     """Whether anything is ever rewarded; not in a world that only asks a question (``info["label"]``). A class constant."""
 

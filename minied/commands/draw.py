@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import tyro
 
 from minied.commands.shared import positional
+from minied.config.options import take_option
 from minied.config.parsing import parse_world
 from minied.errors import UserError
 from minied.levels.space import LevelSpace
 from minied.levels.text import read_levels
+from minied.registry import name_of
 
 DESCRIPTION = """Draw levels of the world --env NAME (by default that of the preset quick): those of a text FILE (several
 levels are parted by empty lines), of a suite (suite:NAME), or --sample N new ones."""
@@ -35,6 +37,7 @@ def main(arguments: list[str]) -> int:
     """Draw; return the exit code."""
     source, rest = positional(arguments)
     usage = "minied draw (FILE | suite:NAME | --sample N)"
+    chosen = take_option(list(rest), "--env")[0] is not None
     world, options = parse_world(rest, DrawOptions, usage, DESCRIPTION)
     output = Path(options.output)
     if output.suffix.lower() != ".png":
@@ -46,7 +49,12 @@ def main(arguments: list[str]) -> int:
     if (source is None) == (options.sample == 0):
         raise UserError("minied draw needs one of: a text file, suite:NAME, --sample N")
     world.level_space.require("draw", "minied draw")
-    levels = _levels(world.level_space, source, options)
+    try:
+        levels = _levels(world.level_space, source, options)
+    except UserError as error:
+        if chosen or source is None:
+            raise
+        raise UserError(f"{error} (the world is {name_of(type(world))!r}; another one: --env NAME)") from error
 
     from minied.run.pictures import draw_gallery
 

@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> int:
         print_json(told | ({"cvar": tail} if tail else {}) | {"files": files})
         return 0
     for row, report in zip(rows, reports, strict=False):
-        print_table(results_table([(f"after {row['student_updates']} updates", row)]))
+        print_table(results_table([(f"after {row['student_updates']} updates", row)], config.env.solved_means))
         print(_summary(report["aggregates"]) + phases_in(config.env.milestones, row.get("statistics", {})))
     if tail is not None:
         print_table(_cvar_table(tail))

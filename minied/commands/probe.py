@@ -12,7 +12,8 @@ from minied.run.folder import open_run
 
 DESCRIPTION = """Play the world --env NAME with the students of the run in folder RUN, which learn nothing there, and read
 the answer to its question (info["label"], as object_counting has one) off their memories by a linear classifier. Prints the
-accuracy on levels that the classifier has not seen, beside that of fresh networks and of the most frequent answer."""
+accuracy on levels that the classifier has not seen, beside that of fresh networks and of the most frequent answer; kept in
+RUN/evaluation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,17 +48,20 @@ def main(arguments: list[str]) -> int:
     prepare()
 
     from minied.run.console import make_reporter, print_table
-    from minied.run.probing import probe_run
+    from minied.run.probing import probe_run, write_probe
 
     with make_reporter(quiet=options.json) as reporter:
-        reporter.phase(f"playing {options.levels} levels and reading memories")
-        report, lines = probe_run(folder, env, options.checkpoint, options.levels, options.ridge)
-        for line in lines:
+        report, lines = probe_run(folder, env, options.checkpoint, options.levels, options.ridge, reporter.phase)
+        written, failures = write_probe(folder, report)
+        for line in [*lines, *failures]:
             reporter.warn(line)
+    files = [str(path) for path in written]
     if options.json:
-        print_json(report)
-    else:
-        print_table(_table(report))
+        print_json(report | {"files": files})
+        return 0
+    print_table(_table(report))
+    if files:
+        print(f"written: {', '.join(files)}")
     return 0
 
 

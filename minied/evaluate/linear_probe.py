@@ -55,10 +55,15 @@ def memories(
     )
     label = played.info.get("label")
     if label is None or label.ndim != 2 or not jnp.issubdtype(label.dtype, jnp.integer):
-        raise UserError("info['label'] of the world is missing or no i32[]; allowed: a world that asks for a number")
+        raise UserError(
+            "the world asks nothing: info['label'] is missing or no i32[]; allowed: one that asks, as object_counting does"
+        )
     parts = jax.tree.leaves(student.policy_memory(end.carry))
     if not parts:
-        raise UserError(f"network.memory is {student.config.memory!r}; allowed with a probe: a memory to read")
+        raise UserError(
+            f"network.memory is {student.config.memory!r}; allowed with a probe: a memory to read"
+            " (train with --network.memory gru, say)"
+        )
     number = label.shape[1]
     return jnp.concatenate([leaf.reshape(number, -1) for leaf in parts], axis=-1), label[-1]
 

@@ -24,6 +24,7 @@ class Progress(NamedTuple):
     steps_per_second: float  # environment steps of all members; NaN before it is known
     solve_rate: float  # of levels just played, mean over members; NaN if unknown
     solved_levels: str  # which levels those were
+    solved_means: str  # see `minied.env.Environment.solved_means`
     seconds_left: float  # NaN before it is known
 
 
@@ -149,7 +150,7 @@ class LiveReporter:
 def _parts(now: Progress) -> list[str]:
     parts = []
     if not math.isnan(now.solve_rate):
-        parts.append(f"solves {now.solve_rate:.0%} of {now.solved_levels} levels")
+        parts.append(f"{now.solve_rate:.0%} of {now.solved_levels} levels {now.solved_means}")
     if not math.isnan(now.steps_per_second):
         parts.append(f"{_short(now.steps_per_second)} steps/s")
     if not math.isnan(now.seconds_left):
@@ -174,16 +175,17 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def results_table(rows: Sequence[tuple[str, Row]]) -> Any:
+def results_table(rows: Sequence[tuple[str, Row]], solved_means: str = "solved") -> Any:
     """Return a table of solve rates: one line a suite entry, one column an evaluation of ``rows`` (title, row).
 
-    With several members, the last evaluation is also given member by member.
+    With several members, the last evaluation is also given member by member. ``solved_means`` is the world's.
     """
     from rich.table import Table
 
     last = rows[-1][1]
     members = member_values(last["solve_rate"]).size
-    title = f"solve rate on {last['suite']!r}, {last['attempts']} attempts a level"
+    what = "solve rate" if solved_means == "solved" else f"solve rate (levels {solved_means})"
+    title = f"{what} on {last['suite']!r}, {last['attempts']} attempts a level"
     table = Table(title=title, title_justify="left", min_width=len(title))
     table.add_column("level")
     table.add_column("horizon", justify="right")

@@ -22,7 +22,8 @@ def conclude(
     rows = folder.read_rows("evaluations")
     if rows and not options.quiet:
         shown = [("before", rows[0])] if len(rows) > 1 and rows[0]["iterations"] == 0 else []
-        print_table(results_table([*shown, (f"after {rows[-1]['student_updates']} updates", rows[-1])]))
+        shown.append((f"after {rows[-1]['student_updates']} updates", rows[-1]))
+        print_table(results_table(shown, config.env.solved_means))
         print(f"evaluate elsewhere with: minied eval {folder.path} --suite NAME   (minied list suites)")
     if num_teams(config.env) == 2 and num_kept > 1 and not options.quiet:
         print(f"play its checkpoints against each other with: minied versus {folder.path}")

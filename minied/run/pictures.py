@@ -20,7 +20,7 @@ from minied.run.milestones import History, histories
 
 GALLERY_SHAPE = (4, 8)
 NUM_PROPOSALS = 256
-MAX_FRAMES = 150
+MAX_FRAMES = 300  # of an episode; each of the published worlds' ends before
 CAPTION_HEIGHT = 16
 FRAME_MILLISECONDS = 80
 _SOURCES = {"new": "new levels", "designed": "designed levels", "replay": "replayed levels"}
@@ -142,7 +142,9 @@ def draw_statistics(statistics: Mapping[str, History], milestones: Sequence[Mile
         for milestone in milestones:
             if milestone.statistic == name:
                 axis.axhline(milestone.threshold, color="black", linestyle="--", linewidth=0.8)
-                axis.annotate(milestone.name, (0.01, milestone.threshold), xycoords=_ALONG_THE_PANEL, fontsize=6)
+                place = {"xy": (0.01, milestone.threshold), "xycoords": _ALONG_THE_PANEL}
+                above_the_line = {"xytext": (0, 2), "textcoords": "offset points"}
+                axis.annotate(milestone.name, **place, **above_the_line, fontsize=6)
         axis.set_title(name, fontsize=8)
         axis.tick_params(labelsize=6)
         axis.xaxis.get_offset_text().set_fontsize(6)
@@ -217,7 +219,12 @@ def _draw_agent(program: Any, state: Any, suite: str, path: Path) -> None:
     for index, (part, level, name) in enumerate(_first_entries(program.config.env.level_space.suite(suite), 4)):
         key = jax.random.fold_in(evaluation_key(program.config), 1000 + index)
         states = program.record_episode(state, part.env, level, key, MAX_FRAMES)
-        episodes.append((name, [part.env.level_space.draw(level, each) for each in states]))
+        cut = (
+            f" (its first {MAX_FRAMES} of {part.env.max_steps})"
+            if len(states) == MAX_FRAMES < part.env.max_steps
+            else ""
+        )
+        episodes.append((name + cut, [part.env.level_space.draw(level, each) for each in states]))
     write_animation(episodes, path)
 
 

@@ -143,7 +143,9 @@ def _steps_of(run: Run, kept: list[int], wanted: Sequence[int], least: int) -> l
     steps = list(wanted) or kept
     if len(steps) < least:
         what = f"--checkpoints has {len(wanted)}" if wanted else f"{run.path} keeps {len(kept)} checkpoints"
-        raise UserError(f"{what}; allowed: at least two that play each other (kept: {told}), or several runs")
+        allowed = "at least two that play each other"
+        more = "one with --untrained, several runs, or train with --checkpoint-every and --keep-checkpoints"
+        raise UserError(f"{what}; allowed: {allowed} (kept: {told}), {more}")
     return steps
 
 

@@ -4,6 +4,9 @@ Letters: ``S`` members, ``L`` levels.
 """
 
 import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,9 +16,11 @@ from minied.env import Environment, with_agent_axis
 from minied.errors import UserError
 from minied.evaluate import statistics
 from minied.evaluate.linear_probe import ProbeResult, memories, probe
+from minied.registry import name_of
 from minied.run.checkpoint import Checkpoints
+from minied.run.files import write_all
 from minied.run.folder import RunFolder
-from minied.run.reports import with_interval
+from minied.run.reports import versions, with_interval
 from minied.run.transfer import STUDENT
 from minied.students.base import Parameters
 from minied.students.networks.actor_critic import ActorCritic
@@ -26,7 +31,12 @@ _KEY = 0x9A0BE  # names the key of all that is random here: every run is asked a
 
 
 def probe_run(
-    folder: RunFolder, env: Environment, checkpoint: int | None, num_levels: int, ridge: float
+    folder: RunFolder,
+    env: Environment,
+    checkpoint: int | None,
+    num_levels: int,
+    ridge: float,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return how well answers to the question of ``env`` are read off the memories of a run's students, as JSON data.
 
@@ -38,8 +48,10 @@ def probe_run(
         checkpoint: its iteration, None: the newest whole one.
         num_levels: how many are played.
         ridge: of the classifier.
+        tell: is told what takes a while, once nothing can be wrong any more.
 
-    Also returns lines to tell about. Raises `UserError` if parameters do not fit the world's observations.
+    Also returns lines to tell about. Raises `UserError` if parameters do not fit the world's observations, and as
+    `minied.evaluate.linear_probe.memories` does.
     """
     config = folder.config()
     if env.num_agents != 1:
@@ -52,16 +64,27 @@ def probe_run(
     lines = [f"{line}; taking that of iteration {restored.step}" for line in restored.skipped]
     if transfer.new:
         lines.append(f"not in the run, and drawn at random: {layers(transfer.new)}")
-    env = with_agent_axis(env)
+    world, env = name_of(type(env)), with_agent_axis(env)
+    jax.eval_shape(functools.partial(_remembered, student, env, num_levels), fresh)
+    tell(f"playing {num_levels} levels and reading memories")
     measured = {
         "trained": _probe_members(student, take_over(fresh, restored.state, transfer), env, num_levels, ridge),
         "untrained": _probe_members(student, fresh, env, num_levels, ridge),
     }
-    report = {"run": str(folder.path), "checkpoint": restored.step, "levels": num_levels, "ridge": ridge}
+    report = {"run": str(folder.path), "checkpoint": restored.step, "world": world}
+    report |= {"levels": num_levels, "ridge": ridge, "versions": versions()}
     for name, results in measured.items():
         accuracy = np.array([[each.accuracy] for each in results])
         report[name] = {"members": accuracy[:, 0].tolist()} | with_interval(statistics.mean, accuracy)
     return report | {"chance": measured["trained"][0].chance}, lines
+
+
+def write_probe(folder: RunFolder, report: dict[str, Any]) -> tuple[list[Path], list[str]]:
+    """Write a report into ``evaluation/`` of the run; return the file, or a line that says why it could not be."""
+    world = report["world"].rpartition(":")[2].rpartition(".")[2]  # of an import path, the class
+    path = folder.path / "evaluation" / f"probe-{world}-{report['checkpoint']}.json"
+    text = json.dumps(report, allow_nan=False, indent=2) + "\n"
+    return write_all({path: lambda path: path.write_text(text, encoding="utf-8")})
 
 
 def _fresh(student: ActorCritic, config: TrainConfig) -> Parameters:

@@ -196,8 +196,10 @@ class _Session:
         finished = self.program.is_finished(state)
         if self.counters["iterations"]:
             what = "finished already" if finished else "going on"
-            budget = f", {self.counters['env_steps']} of {self.config.env_steps} steps" if self.config.env_steps else ""
-            self.reporter.note(f"{what}, at {self.updates} of {self.config.updates} updates{budget}")
+            steps = self.config.env_steps  # the run ends by whichever comes first
+            budget = f", {self.counters['env_steps']} of {steps} environment steps" if steps else ""
+            of_updates = "" if steps and self.updates < self.config.updates else f" of {self.config.updates}"
+            self.reporter.note(f"{what}, at {self.updates}{of_updates} updates{budget}")
         for line in doubts(self.config):
             self.reporter.warn(line)
         if self.counters["iterations"] == 0 and not self.folder.row_counts()["evaluations"]:
@@ -265,6 +267,7 @@ class _Session:
             steps_per_second=self._trained_steps / self._trained_seconds if known else math.nan,
             solve_rate=solve_rate,
             solved_levels=levels,
+            solved_means=self.config.env.solved_means,
             seconds_left=(total - self.updates) / rate if rate else math.nan,
         )
 
@@ -276,7 +279,9 @@ class _Session:
         self.sinks.write("evaluations", row)
         rate = member_mean(row["solve_rate"])
         seen = phases_in(self.config.env.milestones, row.get("statistics", {}))
-        self.reporter.note(f"after {self.updates} updates: {rate:.0%} of {self.suite!r} solved{seen}")
+        self.reporter.note(
+            f"after {self.updates} updates: {rate:.0%} of {self.suite!r} {self.config.env.solved_means}{seen}"
+        )
         if self.options.pictures and self._drawing_seconds < 0.02 * (time.monotonic() - self._started):
             self._draw(state, final=False)
 

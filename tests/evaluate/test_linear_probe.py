@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_told():
         (
             Asker(asks=False),
             SMALL,
-            "info['label'] of the world is missing or no i32[]; allowed: a world that asks for a",
+            "the world asks nothing: info['label'] is missing or no i32[]; allowed: one that asks,",
         ),
         (Asker(), NetworkConfig(memory="none"), "network.memory is 'none'; allowed with a probe: a memory to read"),
     ):
@@ -163,7 +163,13 @@ def test_the_command(run, capsys, monkeypatch):
         assert len(told[name]["members"]) == 2
         assert told[name]["value"] > 0.9
     assert told["chance"] < 0.6
-    code, out, _ = minied(str(run), *world, "--levels", "90")
+    assert told["files"] == [str(run / "evaluation" / "probe-Asker-1.json")]
+    kept = json.loads((run / "evaluation" / "probe-Asker-1.json").read_text())
+    assert kept == {name: value for name, value in told.items() if name != "files"}
+    assert kept["world"] == "test_linear_probe:Asker"
+    code, out, err = minied(str(run), *world, "--levels", "90")
+    assert "playing 90 levels" in err
+    assert "probe-Asker-1.json" in out
     assert "on 30 unseen levels" in out
     assert f"{told['chance']:.1%}" in out
     for arguments, message in (
@@ -179,3 +185,4 @@ def test_the_command(run, capsys, monkeypatch):
         code, _, err = minied(*arguments)
         assert code == 2
         assert message in err
+        assert "playing" not in err

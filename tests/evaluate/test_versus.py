@@ -293,7 +293,10 @@ def test_bad_checkpoints(versus, make_run, monkeypatch):
     for arguments, words in (
         (["run", "--checkpoints", "4", "5"], ["--checkpoints has 5; allowed: 4, 8, those that run keeps"]),
         (["run", "--checkpoints", "4"], ["--checkpoints has 1; allowed: at least two", "kept: 4, 8"]),
-        (["single"], ["single keeps 1 checkpoints; allowed: at least two that play each other (kept: 4), or several"]),
+        (
+            ["single"],
+            ["single keeps 1 checkpoints; allowed: at least two that play each other (kept: 4), one with --un"],
+        ),
     ):
         check(versus(*arguments), words)
 

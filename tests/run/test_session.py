@@ -430,9 +430,9 @@ def test_trap_14_speed_is_the_steps_over_the_seconds_in_which_they_were_made(
 @pytest.mark.parametrize(
     ("rates", "words"),
     [
-        ({"new": 0.25, "designed": 0.75}, "solves 25% of new levels"),
-        ({"new": np.nan, "designed": 0.75, "replay": 0.5}, "solves 75% of designed levels"),
-        ({"replay": 0.5}, "solves 50% of replayed levels"),
+        ({"new": 0.25, "designed": 0.75}, "25% of new levels solved"),
+        ({"new": np.nan, "designed": 0.75, "replay": 0.5}, "75% of designed levels solved"),
+        ({"replay": 0.5}, "50% of replayed levels solved"),
         ({"new": np.nan}, ""),
     ],
     ids=str,
@@ -448,7 +448,7 @@ def test_of_which_levels_the_solve_rate_is_that_is_shown(minied, config_file, mo
     monkeypatch.setattr(console.PlainReporter, "progress", lambda self, now: shown.extend(console._parts(now)))
     options = ["--no-pictures", "--num-seeds", "2", "--updates", "2"]
     assert minied("train", config_file, "--run-dir", "run", *options)[0] == 0
-    assert {part for part in shown if "solves" in part} == ({words} if words else set())
+    assert {part for part in shown if "solved" in part} == ({words} if words else set())
 
 
 # -- rows and folders --------------------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def changed(line, column, symbol):
         (changed(2, 4, "x"), "unknown symbol 'x' at line 2, column 4; known: #=.>v<^ESWNeswno+-|"),
         ("locks: no\n" + changed(2, 4, "x"), "unknown symbol 'x' at line 3, column 4; known: #=.>v<^ESWNeswno+-|"),
         (DRAWING.replace(".E.N.s.", ".E.N.s"), "line 5 of the level has 6 cells; line 1 has 7"),
-        ("..E\n>..", "the level is drawn 2x3; this world is 5x7"),
+        ("..E\n>..", "the level is drawn 2x3; this world is 5x7 (--env.height, --env.width)"),
         ("lock: no\n" + DRAWING, "line 1 says 'lock'; allowed before the map: locks, preparation"),
         ("\nlocks: off\n" + DRAWING, "line 2 says locks: 'off'; allowed: yes, no"),
         (DRAWING + "locks: no\n", "unknown symbol 'l' at line 6, column 1; known: #=.>v<^ESWNeswno+-|"),
@@ -383,4 +383,8 @@ def test_a_world_has_the_maps_it_has_room_for():
     assert names(max_boxes=0, max_ramps=0) == ("open_field", "around_a_wall", "two_rooms")
     assert "fort_of_two" not in names(max_hiders=1)
     assert names(max_ramps=0) == ("open_field", "around_a_wall", "two_rooms", "fort", "fort_of_two", "wide_door")
+    told = HideAndSeek(max_ramps=0).level_space.suites["ladder"]
+    assert told.endswith(f"the 6 of {len(maps.MAPS)} that fit; the others are larger, or have more agents, boxes or ramps"
+                         " than the world has room for.")
+    assert HideAndSeek().level_space.suites["ladder"].endswith(f", {len(maps.MAPS)} levels.")
     assert "fort" not in names(height=9, width=10, margin=1)  # an arena of 7x8

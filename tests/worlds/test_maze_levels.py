@@ -55,8 +55,8 @@ def test_text_is_read_as_documented():
         (">.G\n.x.", "unknown symbol 'x' at line 2, column 2; known: .#G>v<^"),
         (">.G\n....", "line 2 of the level has 4 cells; line 1 has 3"),
         (">.G\n\n...", "line 2 of the level has 0 cells; line 1 has 3"),
-        (">.G", "the level is drawn 1x3; this world is 2x3"),
-        (">G\n..\n..", "the level is drawn 3x2; this world is 2x3"),
+        (">.G", "the level is drawn 1x3; this world is 2x3 (--env.height, --env.width)"),
+        (">G\n..\n..", "the level is drawn 3x2; this world is 2x3 (--env.height, --env.width)"),
     ],
 )
 def test_text_errors_name_the_place(text, message):

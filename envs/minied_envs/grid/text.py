@@ -23,3 +23,10 @@ def read_rows(text: str, symbols: str, drawn_with: str) -> tuple[list[str], int]
         if len(line) != width:
             raise UserError(f"line {number} of the level has {len(line)} cells; line {first} has {width}")
     return lines[first - 1 : last], first
+
+
+def require_size(rows: list[str], height: int, width: int) -> None:
+    """Raise `UserError` unless a drawing is as large as the world."""
+    if (len(rows), len(rows[0])) != (height, width):
+        drawn = f"the level is drawn {len(rows)}x{len(rows[0])}"
+        raise UserError(f"{drawn}; this world is {height}x{width} (--env.height, --env.width)")

@@ -42,8 +42,15 @@ def descriptions(world: HideAndSeek) -> dict[str, str]:
         told[FORT] = f"{NUM_LEVELS} levels whose hiders start in the room, with a box for each of its doors."
     names = maps.names_that_fit(Dimensions.of(world))
     if names:
-        told[LADDER] = f"Arenas drawn by hand, from an open field to boxes to ride on, {len(names)} levels."
+        told[LADDER] = f"Arenas drawn by hand, from an open field to boxes to ride on, {_how_many(len(names))}."
     return told
+
+
+def _how_many(fit: int) -> str:
+    if fit == len(maps.MAPS):
+        return f"{fit} levels"
+    rest = "larger, or have more agents, boxes or ramps than the world has room for"
+    return f"the {fit} of {len(maps.MAPS)} that fit; the others are {rest}"
 
 
 def _ablations(world: HideAndSeek) -> tuple[str, ...]:

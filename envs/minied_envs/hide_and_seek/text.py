@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from minied.errors import UserError
-from minied_envs.grid.text import read_rows
+from minied_envs.grid.text import read_rows, require_size
 from minied_envs.hide_and_seek.dimensions import KINDS, Dimensions
 from minied_envs.hide_and_seek.level import SINGLE, TALL, WIDE, HideAndSeekLevel, Placed, make_level
 
@@ -57,10 +57,7 @@ def from_text(text: str, dimensions: Dimensions) -> HideAndSeekLevel:
     """
     switches, drawing = _read_switches(text)
     rows, first = read_rows(drawing, SYMBOLS, f"{len(SYMBOLS)} symbols, one a cell: {SYMBOLS}")
-    if (len(rows), len(rows[0])) != (dimensions.height, dimensions.width):
-        raise UserError(
-            f"the level is drawn {len(rows)}x{len(rows[0])}; this world is {dimensions.height}x{dimensions.width}"
-        )
+    require_size(rows, dimensions.height, dimensions.width)
     cells = np.array([list(row) for row in rows])
     things = (_find(cells, HIDERS), _find(cells, SEEKERS), _read_boxes(cells, first), _find(cells, RAMPS))
     for kind, found, most in zip(KINDS, things, dimensions.room_for, strict=True):

@@ -109,6 +109,8 @@ class HideAndSeek(Environment[HideAndSeekLevel, HideAndSeekState]):
             raise UserError("penalize_objects is True with margin 0; allowed: with a margin, where things can be left")
         self.levels.check_fits(self)
 
+    solved_means = "won by the hiders"
+
     @property
     def num_agents(self) -> int:  # type: ignore[override]  # a constant in worlds whose number is one
         """``N``, absent ones among them."""

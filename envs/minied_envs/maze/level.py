@@ -15,7 +15,7 @@ from flax import struct
 from minied.errors import UserError
 from minied_envs.grid import bitboard
 from minied_envs.grid.moves import same
-from minied_envs.grid.text import read_rows
+from minied_envs.grid.text import read_rows, require_size
 
 WALL, FLOOR, GOAL, TELEVISION = "#", ".", "G", "T"
 AGENTS = ">v<^"  # by direction: east, south, west, north
@@ -159,8 +159,7 @@ def from_text(text: str, height: int, width: int, noisy_tv: bool = False) -> Maz
     the column, both counted from 1 as an editor does.
     """
     rows, _ = read_rows(text, FLOOR + WALL + GOAL + AGENTS + TELEVISION * noisy_tv, "# . G and one of > v < ^")
-    if (len(rows), len(rows[0])) != (height, width):
-        raise UserError(f"the level is drawn {len(rows)}x{len(rows[0])}; this world is {height}x{width}")
+    require_size(rows, height, width)
     agent, symbol = find_one(rows, AGENTS, "agent")
     goal, _ = find_one(rows, GOAL, "goal")
     walls = bitboard.pack(jnp.asarray(np.array([[cell == WALL for cell in row] for row in rows])))
