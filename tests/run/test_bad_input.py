@@ -207,7 +207,10 @@ def test_draw_levels(minied, tmp_path, text, words):
 def test_draw_arguments(minied, tmp_path):
     check(minied("draw", "none.txt", "--env", ENV), ["none.txt cannot be read", "No such file"])
     check(minied("draw", "suite:end", "--env", ENV), ["unknown suite 'end'", "'ends'"])
-    check(minied("draw", "suite:ends"), ["unknown suite 'ends'", "labyrinths", "(the world is 'maze'; another one: --env NAME)"])
+    check(
+        minied("draw", "suite:ends"),
+        ["unknown suite 'ends'", "labyrinths", "(the world is 'maze'; another one: --env NAME)"],
+    )
     check(minied("draw", "--env", ENV), ["one of", "--sample N"])
     check(minied("draw", "suite:ends", "--sample", "3", "--env", ENV), ["one of", "--sample N"])
     check(minied("draw", "--sample", "-3", "--env", ENV), ["--sample is -3", "allowed: 1 to 64"])

@@ -384,7 +384,9 @@ def test_a_world_has_the_maps_it_has_room_for():
     assert "fort_of_two" not in names(max_hiders=1)
     assert names(max_ramps=0) == ("open_field", "around_a_wall", "two_rooms", "fort", "fort_of_two", "wide_door")
     told = HideAndSeek(max_ramps=0).level_space.suites["ladder"]
-    assert told.endswith(f"the 6 of {len(maps.MAPS)} that fit; the others are larger, or have more agents, boxes or ramps"
-                         " than the world has room for.")
+    assert told.endswith(
+        f"the 6 of {len(maps.MAPS)} that fit; the others are larger, or have more agents, boxes or ramps"
+        " than the world has room for."
+    )
     assert HideAndSeek().level_space.suites["ladder"].endswith(f", {len(maps.MAPS)} levels.")
     assert "fort" not in names(height=9, width=10, margin=1)  # an arena of 7x8
