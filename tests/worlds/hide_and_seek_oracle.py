@@ -292,6 +292,7 @@ class Game:
         return self.notes | self._moved_and_locked() | {
             "enclosed": float(self.is_enclosed),
             "breach": float(self.is_breached),
+            "fort_held": float(self.is_enclosed and not self.is_breached),
             "via_ramp": float(self.is_over_ramp),
             "surf_steps": float(self.surf_steps),
             "elevated_steps": float(self.events["seeker elevated"]),

@@ -79,7 +79,7 @@ def the_level(**changes: bool) -> HideAndSeekLevel:
     level = make_level(
         [(4, 1, EAST)], [(6, 10, WEST)], boxes, ramps, tall, np.zeros_like(tall), (1, 1, 2, 1), **changes
     )
-    check(level, 9, 13, 1)
+    check(level, 9, 13, (1, 1, 2, 1))
     return jax.tree.map(jnp.asarray, level)
 
 

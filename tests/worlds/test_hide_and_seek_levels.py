@@ -35,6 +35,50 @@ def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
+# -- levels of other worlds -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("room_for", "message"),
+    [
+        ((2, 1, 1, 0), "the level has room for 3 agents; allowed: 2, as env.max_hiders and env.max_seekers say"),
+        ((1, 1, 2, 0), "the level has room for 2 boxes; allowed: 1, as env.max_boxes says"),
+        ((1, 1, 0, 0), "the level has room for 0 boxes; allowed: 1, as env.max_boxes says"),
+        ((1, 1, 1, 1), "the level has room for 1 ramps; allowed: 0, as env.max_ramps says"),
+    ],
+    ids=str,
+)
+def test_levels_with_room_for_other_things_are_refused(room_for, message):
+    """Without this a second hider of a world with one would be taken for a seeker."""
+    space = HideAndSeek(height=5, width=5, max_hiders=1, max_seekers=1, max_boxes=1, max_ramps=0).level_space
+    places = [(0, 0, 0), (0, 1, 0)], [(2, 0, 0)], [(4, 0, 0), (4, 1, 0)], [(3, 3, 0)]
+    hiders, seekers, boxes, ramps = (cells[:number] for cells, number in zip(places, room_for, strict=True))
+    no_walls = np.zeros((5, 5), bool)
+    level = make_level(hiders, seekers, boxes, ramps, no_walls, no_walls, room_for)
+    with pytest.raises(UserError, match=re.escape(message)):
+        space.check(level)
+    assert not space.is_valid(level)
+    assert not jax.jit(space.is_valid)(level)
+
+
+def test_a_level_with_other_rows_is_refused():
+    level = HideAndSeek(height=6, width=7).level_space.sample(jax.random.key(0))
+    space = HideAndSeek(height=5, width=7).level_space
+    with pytest.raises(UserError, match=r"the level has 6 rows; allowed: 5, as env\.height says"):
+        space.check(level)
+    assert not space.is_valid(level)
+
+
+def test_a_level_is_played_as_it_is_read():
+    """Of NumPy arrays, as a drawing is, without a conversion by hand."""
+    level = SPACE.from_text(DRAWING)
+    observation, state = WORLD.reset(jax.random.key(0), level)
+    again, _ = WORLD.reset(jax.random.key(0), jax.tree.map(jnp.asarray, level))
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-6), observation, again)
+    _, state, *_ = WORLD.step(jax.random.key(1), state, jnp.full(4, 4, jnp.int32), level)  # east, all of them
+    np.testing.assert_array_equal(np.asarray(state.positions)[0], (0, 1))
+
+
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
@@ -341,7 +385,11 @@ def test_worlds_have_only_the_suites_that_say_something():
 def test_rooms_of_the_fort_suite_can_be_closed(max_boxes):
     """Whatever training draws: hiders begin in the room, and there are as many boxes as ways out of it."""
     drawn = HideAndSeekLevels(
-        door_dropout=0.0 if max_boxes > 1 else 0.5, min_boxes=3 if max_boxes == 3 else 0, locks=False
+        door_dropout=0.0 if max_boxes > 1 else 0.5,
+        min_boxes=3 if max_boxes == 3 else 0,
+        min_long=max_boxes,
+        max_long=max_boxes,
+        locks=False,
     )
     world = HideAndSeek(height=8, width=8, max_hiders=1, max_seekers=1, max_boxes=max_boxes, max_ramps=0, levels=drawn)
     (fort,) = world.level_space.suite("fort")
@@ -353,12 +401,17 @@ def test_rooms_of_the_fort_suite_can_be_closed(max_boxes):
         doors = (~walls[top, left:]).sum() + (~walls[top:, left]).sum()
         assert 1 <= doors <= (2 if max_boxes > 1 else 1)
         assert level.box_present.sum() >= (3 if max_boxes == 3 else doors)
+        assert (level.box_shapes == 0).all()  # a long one may find no place, or no way through the room
         hider, seeker = np.asarray(level.agent_positions)
         assert (hider > (top, left)).all()
         assert (seeker < (top, left)).any()
         assert not level.has_locks  # an ablation stays one
         assert level.has_preparation
     assert "fort" not in HideAndSeek(max_boxes=0).level_space.suites
+    # A room of 2x2 takes three hiders and a box, and then nobody can move.
+    small = HideAndSeek(height=5, width=5, max_hiders=3, max_boxes=1, max_ramps=0)
+    assert "fort" not in small.level_space.suites
+    assert "fort" in HideAndSeek(height=5, width=5, max_hiders=2, max_boxes=1, max_ramps=0).level_space.suites
     assert "fort" not in HideAndSeek(preparation=0.0).level_space.suites
     assert "fort" not in HideAndSeek(levels=HideAndSeekLevels("open")).level_space.suites
 

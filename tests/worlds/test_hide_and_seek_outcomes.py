@@ -278,7 +278,8 @@ def test_seekers_that_come_over_the_ramp():
         {
             "box_move_preparation": 1, "box_move": 1, "boxes_locked_preparation": 1, "boxes_locked": 1,
             "boxes_free_preparation": 0, "ramp_move_preparation": 0, "ramp_move": 0, "ramps_locked_preparation": 0,
-            "ramps_locked": 0, "enclosed": 1, "breach": 1, "via_ramp": 1, "surf_steps": 0, "elevated_steps": 2,
+            "ramps_locked": 0, "enclosed": 1, "breach": 1, "fort_held": 0, "via_ramp": 1, "surf_steps": 0,
+            "elevated_steps": 2,
             "ramp_denied": 0, "hidden": 13 / 15,
         }
     )  # fmt: skip
@@ -322,11 +323,11 @@ def test_seekers_that_drag_the_door_away():
     assert {name: looks_in.statistics[name] for name in expected} == pytest.approx(expected)
     # Shut in and left alone, nobody breaks in.
     alone = play(arena, prepare).statistics
-    assert (alone["enclosed"], alone["breach"], alone["hidden"]) == (1, 0, 1)
+    assert (alone["enclosed"], alone["breach"], alone["fort_held"], alone["hidden"]) == (1, 0, 1, 1)
     # Without a box the door is open: not enclosed, so that it is no breach that S1 walks in, nor is the ramp out of reach.
     opened = play(dataclasses.replace(arena, boxes=(None, None)), [{}] * 5 + [{S1: go(WEST)}] * 2)
     assert opened.cells(S1, 7)[5:] == [(1, 2), (1, 1)]
-    assert [opened.statistics[name] for name in ("enclosed", "breach", "ramp_denied")] == [0, 0, 0]
+    assert [opened.statistics[name] for name in ("enclosed", "breach", "fort_held", "ramp_denied")] == [0, 0, 0, 0]
 
 
 def test_open_rooms_elevated_hiders_and_locked_ramps():

@@ -67,7 +67,7 @@ def get(board: jax.Array, width: int, row: jax.Array, col: jax.Array, outside: b
     # The indices are clipped here and promised to the gather, whose own handling of bad ones costs as much as itself.
     near_row = jnp.clip(row, 0, height - 1)
     index = (near_row, jnp.clip(col // WORD_BITS, 0, words - 1)) if words > 1 else (near_row, 0)
-    word = board.at[index].get(mode="promise_in_bounds")
+    word = jnp.asarray(board).at[index].get(mode="promise_in_bounds")
     bit = (word >> (col.astype(jnp.uint32) % WORD_BITS)) & jnp.uint32(1)
     return jnp.where(inside, bit != 0, outside)
 

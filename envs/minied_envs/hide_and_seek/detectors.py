@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 NAMES = (
     "box_move_preparation", "box_move", "boxes_locked_preparation", "boxes_locked", "boxes_free_preparation",
     "ramp_move_preparation", "ramp_move", "ramps_locked_preparation", "ramps_locked",
-    "enclosed", "breach", "via_ramp", "surf_steps", "elevated_steps", "ramp_denied", "hidden",
+    "enclosed", "breach", "fort_held", "via_ramp", "surf_steps", "elevated_steps", "ramp_denied", "hidden",
 )  # fmt: skip
 
 MOST_UNROLLED = 4  # sweeps; a step that is all sweeps would take long to compile
 
 _PHASES = (
     Milestone("fort", "enclosed", 0.5, description="In most episodes the hiders are enclosed when preparation ends."),
+    Milestone("fort_held", "fort_held", 0.5, description="In most episodes they are, and no seeker comes in."),
     Milestone("ramp_use", "via_ramp", 0.1, description="Seekers come into one fort in ten over a ramp."),
     Milestone("ramp_defence", "ramp_denied", 0.5, description="Most ramps are locked or inside of the fort in time."),
     Milestone("surfing", "surf_steps", 1.0, description="Seekers ride a box for more than a step an episode."),
@@ -48,6 +49,7 @@ def phases_of(world: "HideAndSeek") -> tuple[Milestone, ...]:
     can_surf = world.surf and has_boxes and has_ramps
     possible = {
         "fort": has_boxes,
+        "fort_held": has_boxes,
         "ramp_use": has_boxes and has_ramps,
         "ramp_defence": has_boxes and has_ramps,
         "surfing": can_surf,
@@ -167,6 +169,7 @@ def statistics(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeek
         "ramps_locked": number(locked, ramps),
         "enclosed": has_fort,
         "breach": has_fort & came_in,
+        "fort_held": has_fort & ~came_in,
         "via_ramp": has_fort & over_ramp,
         "surf_steps": record.surf_steps,
         "elevated_steps": record.elevated_steps,

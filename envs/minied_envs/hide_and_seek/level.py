@@ -235,10 +235,40 @@ def _board(cells: np.ndarray) -> np.ndarray:
     return np.asarray(np.sum(np.where(cells, powers, 0), axis=1), np.uint32)[:, np.newaxis]
 
 
-def check(level: HideAndSeekLevel, height: int, width: int, num_hiders: int) -> None:
-    """Raise `UserError` that says what is wrong with a level, on the host."""
-    if np.shape(level.tall) != (height, 1):
-        raise UserError(f"the level has {np.shape(level.tall)[0]} rows; allowed: {height}, as env.height says")
+def fits(level: HideAndSeekLevel, height: int, room_for: tuple[int, int, int, int]) -> bool:
+    """Return whether arrays of a level have the lengths of a world's: ``room_for`` hiders, seekers, boxes and ramps."""
+    return _lengths(level) == (height, height, room_for[0] + room_for[1], *room_for[2:])
+
+
+def _lengths(level: HideAndSeekLevel) -> tuple[int, int, int, int, int]:
+    """Return the rows of both boards, and for how many agents, boxes and ramps a level has room."""
+    things = (level.agent_present, level.box_present, level.ramp_present)
+    num_agents, num_boxes, num_ramps = (np.shape(present)[-1] for present in things)
+    return np.shape(level.tall)[0], np.shape(level.low)[0], num_agents, num_boxes, num_ramps
+
+
+def check(level: HideAndSeekLevel, height: int, width: int, room_for: tuple[int, int, int, int]) -> None:
+    """Raise `UserError` that says what is wrong with a level, on the host.
+
+    Args:
+        level: to be checked.
+        height: of the world.
+        width: of the world.
+        room_for: how many hiders, seekers, boxes and ramps levels of the world have room for.
+    """
+    rows, rows_of_low, *things = _lengths(level)
+    if (rows, rows_of_low) != (height, height):
+        raise UserError(f"the level has {rows} rows; allowed: {height}, as env.height says")
+    num_hiders = room_for[0]
+    allowed = (num_hiders + room_for[1], *room_for[2:])
+    names = (
+        ("agents", "env.max_hiders and env.max_seekers say"),
+        ("boxes", "env.max_boxes says"),
+        ("ramps", "env.max_ramps says"),
+    )
+    for (name, options_say), given, most in zip(names, things, allowed, strict=True):
+        if given != most:
+            raise UserError(f"the level has room for {given} {name}; allowed: {most}, as {options_say}")
     present = np.asarray(level.agent_present)
     for name, here in (("hiders", present[:num_hiders]), ("seekers", present[num_hiders:])):
         if not here.any():

@@ -59,14 +59,19 @@ class HideAndSeekLevelSpace(LevelSpace[HideAndSeekLevel]):
         return features | {"distance": jnp.where(distance < search.UNREACHABLE, distance.astype(jnp.float32), jnp.nan)}
 
     def is_valid(self, level: HideAndSeekLevel) -> jax.Array:
-        """Return whether things are on cells of their own, both teams are there, and all agents can meet, ``bool[]``."""
+        """Return whether things are on cells of their own, both teams are there, and all agents can meet, ``bool[]``.
+
+        Of a level of another world, larger or with room for more, it is false.
+        """
+        if not levels.fits(level, self.world.height, self.dimensions.room_for):
+            return jnp.bool_(False)
         valid = levels.is_valid(level, self.world.height, self.world.width)
         valid = valid & levels.has_teams(level, self.world.max_hiders)
         return valid & reach.reachable(level, self.world.width, self.world.max_hiders)
 
     def check(self, level: HideAndSeekLevel) -> None:
         """Raise `UserError` that says what is wrong with ``level``. Host only."""
-        levels.check(level, self.world.height, self.world.width, self.world.max_hiders)
+        levels.check(level, self.world.height, self.world.width, self.dimensions.room_for)
         reach.check_reachable(level, self.world.width, self.world.max_hiders)
 
     # -- host only ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Which levels were drawn by hand? A ladder of small arenas, each of which asks for one more thing than those before.
+"""Which levels were drawn by hand? A ladder of small arenas that ask for more and more.
 
 The symbols are those of `minied_envs.hide_and_seek.text`. A map that is smaller than an arena lies in its middle, in walls.
 """
@@ -89,7 +89,7 @@ MAPS = {
         .=====...
         ........E
     """,
-    # A ramp out of reach of the walls, and a box to ride on.
+    # A ramp beside a free box: to be ridden to the fort with surfing, and without it the ramp has to be carried there.
     "box_to_ride": """
         .........
         .###.....

@@ -7,6 +7,7 @@ are played in the world that is tested.
 
 import dataclasses
 import functools
+import math
 import zlib
 from collections.abc import Callable
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from minied.errors import unknown_name
 from minied.levels.space import Suite
-from minied_envs.hide_and_seek import generators, maps
+from minied_envs.hide_and_seek import generators, maps, walls
 from minied_envs.hide_and_seek.dimensions import Dimensions
 from minied_envs.hide_and_seek.level import HideAndSeekLevel, canonical
 from minied_envs.hide_and_seek.world import HideAndSeek
@@ -38,12 +39,21 @@ def descriptions(world: HideAndSeek) -> dict[str, str]:
     kind = f"{world.levels.scenario!r}, {world.height}x{world.width}, horizon {world.max_steps}"
     told = {RANDOM: f"{NUM_LEVELS} levels as training draws them, by the sizes of the teams: {kind}."}
     told |= {f"no_{name}": f"The levels of {RANDOM!r} without {name}." for name in _ablations(world)}
-    if world.levels.scenario == "quadrant" and world.max_boxes and world.preparation:
-        told[FORT] = f"{NUM_LEVELS} levels whose hiders start in the room, with a box for each of its doors."
+    if world.levels.scenario == "quadrant" and world.preparation and _has_room_for_forts(world):
+        told[FORT] = (
+            f"{NUM_LEVELS} levels whose hiders start in the room, with a box of one cell for each of its doors."
+        )
     names = maps.names_that_fit(Dimensions.of(world))
     if names:
         told[LADDER] = f"Arenas drawn by hand, from an open field to boxes to ride on, {_how_many(len(names))}."
     return told
+
+
+def _has_room_for_forts(world: HideAndSeek) -> bool:
+    """Return whether the room takes all hiders and a box for each door, and leaves a cell to move in."""
+    cells = math.prod(walls.quadrant_sides(Dimensions.of(world)))
+    num_boxes = min(world.max_boxes, MOST_DOORS)
+    return num_boxes > 0 and cells > world.max_hiders + num_boxes
 
 
 def _how_many(fit: int) -> str:
@@ -87,6 +97,8 @@ def _drawn(world: HideAndSeek, closable: bool) -> tuple[HideAndSeekLevel, tuple[
             options,
             hiders_in_room=True,
             min_boxes=max(options.min_boxes, min(world.max_boxes, MOST_DOORS)),
+            min_long=0,
+            max_long=0,
             door_dropout=one_door,
         )
     keys = jax.random.split(jax.random.key(zlib.crc32(RANDOM.encode())), NUM_LEVELS)
