@@ -81,8 +81,8 @@ def main() -> None:
         for method in arguments.methods
     ]
     print(_table(rows))
-    counting = [row for row in done if row["task"] == "object_counting" and row["levels"] == arguments.levels]
-    print(_counting_table([row for row in counting if row["run"] in map(str, arguments.runs)]))
+    asked = [{"task": "object_counting", "levels": arguments.levels} | _of_run(run) for run in arguments.runs]
+    print(_counting_table([row for what in asked for row in kept_rows.found(done, what)]))
 
 
 def _what(task: str, method: str, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class CompareOptions:
     at: int | None = None
     """Compare the last evaluations at or before so many environment steps of a member; by default what all runs reached."""
     other_levels: bool = False
-    """Also compare runs whose suites have other levels, as that of an ablation has; says why they have."""
+    """Also compare runs whose suites have other levels, as that of an ablation has, and tell what differs. It is for their
+    milestones: solve rates on other levels say little against each other."""
     output: str = "comparison"
     """Folder for comparison.json and comparison.png; made if it does not exist."""
     pictures: bool = True

@@ -20,7 +20,7 @@ class VersusOptions:
     checkpoints: tuple[int, ...] = ()
     """Iterations of the checkpoints of one RUN; by default all that are kept."""
     untrained: bool = False
-    """Also play the student of the first RUN as it was before any training, as the first policy."""
+    """Also play a student with the fresh parameters of the first RUN's seed, as the first policy."""
     member: int = 0
     """Which member of each run plays."""
     suite: str = ""

@@ -1,7 +1,10 @@
 """Files that are whole or not there, and that do not take others with them when they fail."""
 
-from collections.abc import Callable, Mapping
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 Write = Callable[[Path], object]
 
@@ -28,3 +31,22 @@ def write_all(files: Mapping[Path, Write], made: str = "written") -> tuple[list[
         except Exception as error:
             failures.append(f"{path.name} could not be {made}: {type(error).__name__}: {' '.join(str(error).split())}")
     return written, failures
+
+
+def free_stem(folder: Path, name: str, report: Mapping[str, Any], question: Sequence[str]) -> str:
+    """Return ``name``, or ``name-2`` and so on: the first under which nothing is lost if ``report`` is written as JSON.
+
+    That is one that is not there, or a report with the same answers at the keys ``question``: the same asked again.
+    """
+    stems = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+    return next(stem for stem in stems if _is_free(folder / f"{stem}.json", report, question))
+
+
+def _is_free(path: Path, report: Mapping[str, Any], question: Sequence[str]) -> bool:
+    if not path.exists():
+        return True
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return all(kept[name] == report[name] for name in question)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -3,6 +3,7 @@
 Letters: ``S`` members, ``L`` levels.
 """
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable
@@ -16,9 +17,8 @@ from minied.env import Environment, with_agent_axis
 from minied.errors import UserError
 from minied.evaluate import statistics
 from minied.evaluate.linear_probe import ProbeResult, memories, probe
-from minied.registry import name_of
 from minied.run.checkpoint import Checkpoints
-from minied.run.files import write_all
+from minied.run.files import free_stem, write_all
 from minied.run.folder import RunFolder
 from minied.run.reports import versions, with_interval
 from minied.run.transfer import STUDENT
@@ -64,14 +64,15 @@ def probe_run(
     lines = [f"{line}; taking that of iteration {restored.step}" for line in restored.skipped]
     if transfer.new:
         lines.append(f"not in the run, and drawn at random: {layers(transfer.new)}")
-    world, env = name_of(type(env)), with_agent_axis(env)
+    asked = dataclasses.replace(config, env=env).to_dict()["env"]
+    env = with_agent_axis(env)
     jax.eval_shape(functools.partial(_remembered, student, env, num_levels), fresh)
     tell(f"playing {num_levels} levels and reading memories")
     measured = {
         "trained": _probe_members(student, take_over(fresh, restored.state, transfer), env, num_levels, ridge),
         "untrained": _probe_members(student, fresh, env, num_levels, ridge),
     }
-    report = {"run": str(folder.path), "checkpoint": restored.step, "world": world}
+    report = {"run": str(folder.path), "checkpoint": restored.step, "env": asked}
     report |= {"levels": num_levels, "ridge": ridge, "versions": versions()}
     for name, results in measured.items():
         accuracy = np.array([[each.accuracy] for each in results])
@@ -80,11 +81,15 @@ def probe_run(
 
 
 def write_probe(folder: RunFolder, report: dict[str, Any]) -> tuple[list[Path], list[str]]:
-    """Write a report into ``evaluation/`` of the run; return the file, or a line that says why it could not be."""
-    world = report["world"].rpartition(":")[2].rpartition(".")[2]  # of an import path, the class
-    path = folder.path / "evaluation" / f"probe-{world}-{report['checkpoint']}.json"
+    """Write a report into ``evaluation/`` of the run; return the file, or a line that says why it could not be.
+
+    That of the same question is written over, one with other levels, say, is not.
+    """
+    world = report["env"]["name"].rpartition(":")[2].rpartition(".")[2]  # of an import path, the class
+    place = folder.path / "evaluation"
+    stem = free_stem(place, f"probe-{world}-{report['checkpoint']}", report, ("env", "levels", "ridge"))
     text = json.dumps(report, allow_nan=False, indent=2) + "\n"
-    return write_all({path: lambda path: path.write_text(text, encoding="utf-8")})
+    return write_all({place / f"{stem}.json": lambda path: path.write_text(text, encoding="utf-8")})
 
 
 def _fresh(student: ActorCritic, config: TrainConfig) -> Parameters:

@@ -4,7 +4,6 @@ Letters: ``n`` policies, ``L`` levels.
 """
 
 import dataclasses
-import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from minied.evaluate import statistics
 from minied.evaluate.ratings import PRIOR, SCALE, rating_intervals, ratings
 from minied.levels.space import Suite
 from minied.run.evaluation import evaluation_key
-from minied.run.files import Write, write_all
+from minied.run.files import Write, free_stem, write_all
 from minied.run.policies import Policy, num_teams
 from minied.run.reports import plain_interval, versions
 from minied.students.networks.teams import require_same_teams
@@ -119,21 +118,9 @@ def write_versus(policies: Sequence[Policy], report: dict[str, Any], *, picture:
     who = f"{first.checkpoint}-to-{last.checkpoint}" if of_one_run else f"{first.checkpoint}-of-{len(policies)}-runs"
     folder = first.run / "evaluation"
     name = f"versus-{report['suite'].replace('/', '-')}-{who}"
-    names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
-    stem = next(each for each in names if _is_free_for(folder / f"{each}.json", report))
+    stem = free_stem(folder, name, report, ("policies", "suite", "attempts"))
     text = json.dumps(report, allow_nan=False, indent=2) + "\n"
     files: dict[Path, Write] = {folder / f"{stem}.json": lambda path: path.write_text(text, encoding="utf-8")}
     if picture:
         files[folder / f"{stem}.png"] = lambda path: draw_versus(report, path)
     return write_all(files)
-
-
-def _is_free_for(path: Path, report: dict[str, Any]) -> bool:
-    """Return whether nothing is lost if ``report`` is written there: there is nothing, or the same contest."""
-    if not path.exists():
-        return True
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return all(kept[name] == report[name] for name in ("policies", "suite", "attempts"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

@@ -166,7 +166,14 @@ def test_the_command(run, capsys, monkeypatch):
     assert told["files"] == [str(run / "evaluation" / "probe-Asker-1.json")]
     kept = json.loads((run / "evaluation" / "probe-Asker-1.json").read_text())
     assert kept == {name: value for name, value in told.items() if name != "files"}
-    assert kept["world"] == "test_linear_probe:Asker"
+    assert kept["env"]["name"] == "test_linear_probe:Asker"
+    for more, name in (
+        ((), "probe-Asker-1"),
+        (("--ridge", "1"), "probe-Asker-1-2"),
+        (("--ridge", "1"), "probe-Asker-1-2"),
+    ):
+        _, out, _ = minied(str(run), *world, "--levels", "90", *more, "--json")
+        assert json.loads(out)["files"] == [str(run / "evaluation" / f"{name}.json")]
     code, out, err = minied(str(run), *world, "--levels", "90")
     assert "playing 90 levels" in err
     assert "probe-Asker-1.json" in out

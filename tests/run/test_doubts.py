@@ -2,14 +2,18 @@
 
 import dataclasses
 
+import pytest
+
 from minied.config import load_config
+from minied.config.presets import available
 from minied.run.doubts import doubts
 
 PROBED = ["hide_and_seek/fort_memory", "--env", "object_counting", "--env.max-hiders", "1", "--env.max-seekers", "1"]
 
 
-def test_presets_leave_no_doubt():
-    assert doubts(load_config("hide_and_seek/lock_and_return")) == []
+@pytest.mark.parametrize("name", [name for name in available() if name.startswith("hide_and_seek/")])
+def test_presets_leave_no_doubt(name):
+    assert doubts(load_config(name)) == []
 
 
 def test_episodes_that_never_finish():

@@ -185,5 +185,8 @@ class HideAndSeek(Environment[HideAndSeekLevel, HideAndSeekState]):
         return observation, after, reward, jnp.bool_(False), after.time >= self.max_steps, info
 
     def is_solved(self, episode_return: jax.Array) -> jax.Array:
-        """Return whether the hiders won, ``bool[]``: unseen for more than half of the steps that count."""
+        """Return whether the hiders won, ``bool[]``: with a positive mean return.
+
+        With joint rewards of zero sum and without a margin: unseen for more than half of the steps that count.
+        """
         return jnp.sum(jnp.where(self.is_hider, episode_return, 0.0)) > 0
