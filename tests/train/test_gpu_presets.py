@@ -1,4 +1,4 @@
-"""Presets of hide and seek that are meant for a GPU run anywhere, with fewer environments: attention, LSTM, a critic apart."""
+"""Presets of hide and seek that are meant for a GPU run anywhere, if small: attention, LSTM, a critic of its own."""
 
 import numpy as np
 import pytest

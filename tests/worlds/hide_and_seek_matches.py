@@ -278,6 +278,8 @@ def turned(arena: Arena) -> Arena:
     directions = {direction: (direction + 1) % 4 for direction in range(4)}
     return dataclasses.replace(
         arena,
+        height=arena.width,
+        width=arena.height,
         hiders=things(arena.hiders, directions),
         seekers=things(arena.seekers, directions),
         boxes=things(arena.boxes, {0: 0, 1: 2, 2: 1}),

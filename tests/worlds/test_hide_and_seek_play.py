@@ -1,6 +1,7 @@
 """Hide and seek at random: step for step against the oracle, and what must hold whoever is right."""
 
 import collections
+import dataclasses
 import functools
 
 import jax
@@ -35,7 +36,7 @@ WORLDS = {
         8, 7, (2, 1, 1, 1), Options(30, preparation=0.0, margin=1, leaving_penalty=3.0, penalize_objects=True)
     ),
 }
-EPISODES = 160  # 160 · (2·20 + 4·40 + 4·40 + 6·40 + 3·30) = 110,400 agent-steps
+EPISODES = 160  # 160 · (2·20 + 4·40 + 4·40 + 6·40 + 3·30) = 110,400 steps of agents, 27,200 of worlds
 # What random play must have met, so that agreement means something: the bounds are far below what is seen.
 MUST_HAPPEN = {
     "held": 1000, "let go": 100, "unlocked": 100, "foreign lock": 50, "climbed": 200, "too high": 1000,
@@ -44,6 +45,12 @@ MUST_HAPPEN = {
 }  # fmt: skip
 
 all_worlds = pytest.mark.parametrize("name", WORLDS)
+SEEDS = (0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 11)))
+
+
+def all_matches(test):
+    """Of every world; the slow ones are 10 · 160 · (20 + 40 + 40 + 40 + 30) = 272,000 steps of worlds more."""
+    return all_worlds(pytest.mark.parametrize("seed", SEEDS)(test))
 
 
 @functools.cache
@@ -114,9 +121,9 @@ def test_turns_come_in_every_order_equally_often():
 # -- what must hold ---------------------------------------------------------------------------------------------------
 
 
-@all_worlds
-def test_nothing_overlaps(name):
-    world, (arenas, _, match) = WORLDS[name], played(name)
+@all_matches
+def test_nothing_overlaps(name, seed):
+    world, (arenas, _, match) = WORLDS[name], played(name, seed)
     for episode, arena in enumerate(arenas):
         is_agent = [placed is not None for placed in arena.hiders + arena.seekers]
         things = arena.boxes + arena.ramps
@@ -140,9 +147,9 @@ def test_nothing_overlaps(name):
             assert above == [cell in arena.low or cell in covered for cell in cells]
 
 
-@all_worlds
-def test_what_is_locked_stays_and_only_its_team_unlocks(name):
-    world, (_, actions, match) = WORLDS[name], played(name)
+@all_matches
+def test_what_is_locked_stays_and_only_its_team_unlocks(name, seed):
+    world, (_, actions, match) = WORLDS[name], played(name, seed)
     before, after = match.states["locked_by"][:, :-1], match.states["locked_by"][:, 1:]
     is_seeker = np.arange(world.num_agents) >= world.room[0]
     for team in (0, 1):
@@ -157,9 +164,9 @@ def test_what_is_locked_stays_and_only_its_team_unlocks(name):
     assert not np.any(is_held & (match.states["locked_by"] != -1))
 
 
-@all_worlds
-def test_who_holds_keeps_the_distance(name):
-    _, actions, match = played(name)
+@all_matches
+def test_who_holds_keeps_the_distance(name, seed):
+    _, actions, match = played(name, seed)
     holding, places = match.states["holding"], match.states["object_positions"]
     if places.shape[2] == 0:
         assert np.all(holding == -1)
@@ -175,9 +182,9 @@ def test_who_holds_keeps_the_distance(name):
     np.testing.assert_array_equal(distance[:, 1:][kept], distance[:, :-1][kept])
 
 
-@all_worlds
-def test_an_agent_moves_at_most_one_cell_and_looks_where_it_wants_to_go(name):
-    world, (arenas, actions, match) = WORLDS[name], played(name)
+@all_matches
+def test_an_agent_moves_at_most_one_cell_and_looks_where_it_wants_to_go(name, seed):
+    world, (arenas, actions, match) = WORLDS[name], played(name, seed)
     positions, directions = match.states["positions"], match.states["directions"]
     moved = positions[:, 1:] - positions[:, :-1]
     present = np.array([[placed is not None for placed in arena.hiders + arena.seekers] for arena in arenas])
@@ -199,9 +206,9 @@ def waits(world: World, arenas: list[Arena]) -> np.ndarray:
     return lasts[:, :, None] & (np.arange(world.num_agents) >= world.room[0])
 
 
-@all_worlds
-def test_preparation_pays_nothing_and_holds_seekers(name):
-    world, (arenas, _, match) = WORLDS[name], played(name)
+@all_matches
+def test_preparation_pays_nothing_and_holds_seekers(name, seed):
+    world, (arenas, _, match) = WORLDS[name], played(name, seed)
     waiting = waits(world, arenas)
     np.testing.assert_array_equal(match.rewards[waiting.any(axis=-1)], 0)
     for field in ("positions", "directions", "elevated", "holding"):
@@ -211,9 +218,9 @@ def test_preparation_pays_nothing_and_holds_seekers(name):
     np.testing.assert_array_equal(match.states["holding"][:, 1:][waiting], -1)
 
 
-@all_worlds
-def test_rewards_are_of_those_who_are_here_and_follow_from_sight(name):
-    world, (arenas, _, match) = WORLDS[name], played(name)
+@all_matches
+def test_rewards_are_of_those_who_are_here_and_follow_from_sight(name, seed):
+    world, (arenas, _, match) = WORLDS[name], played(name, seed)
     hiders = world.room[0]
     present = np.array([[placed is not None for placed in arena.hiders + arena.seekers] for arena in arenas])
     paid = ~waits(world, arenas).any(axis=-1)
@@ -228,9 +235,9 @@ def test_rewards_are_of_those_who_are_here_and_follow_from_sight(name):
         np.testing.assert_array_equal(of_hider[paid], np.where(is_found, -1, 1)[paid])
 
 
-@all_worlds
-def test_absent_ones_stay_as_they_were_neither_see_nor_are_seen(name):
-    arenas, _, match = played(name)
+@all_matches
+def test_absent_ones_stay_as_they_were_neither_see_nor_are_seen(name, seed):
+    arenas, _, match = played(name, seed)
     for is_absent, fields in (
         (
             [[x is None for x in arena.hiders + arena.seekers] for arena in arenas],
@@ -256,9 +263,9 @@ def test_agents_that_see_all_around_see_each_other():
     assert 0.1 < seen.mean() < 0.9
 
 
-@all_worlds
-def test_things_are_neither_made_nor_lost_in_time(name):
-    world, (arenas, _, match) = WORLDS[name], played(name)
+@all_matches
+def test_things_are_neither_made_nor_lost_in_time(name, seed):
+    world, (arenas, _, match) = WORLDS[name], played(name, seed)
     np.testing.assert_array_equal(
         match.states["time"], np.arange(world.options.max_steps + 1)[None].repeat(EPISODES, 0)
     )
@@ -271,12 +278,13 @@ def test_things_are_neither_made_nor_lost_in_time(name):
 # -- a quarter turn ---------------------------------------------------------------------------------------------------
 
 
-def test_a_turned_arena_plays_the_turned_match():
-    name = "two against two among objects"
+@all_worlds
+def test_a_turned_arena_plays_the_turned_match(name):
     world, (arenas, actions, match) = WORLDS[name], played(name)
     moves = actions // 4
     turned_actions = np.where(moves == 0, 0, moves % 4 + 1) * 4 + actions % 4
-    other = world_match(world, [turned(arena) for arena in arenas], keys(world), turned_actions)
+    lying = dataclasses.replace(world, height=world.width, width=world.height)
+    other = world_match(lying, [turned(arena) for arena in arenas], keys(world), turned_actions)
     is_agent = np.array([[placed is not None for placed in arena.hiders + arena.seekers] for arena in arenas])
     is_object = np.array([[thing is not None for thing in arena.boxes + arena.ramps] for arena in arenas])
     for field, here in (("positions", is_agent), ("object_positions", is_object)):
