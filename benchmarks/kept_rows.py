@@ -12,10 +12,19 @@ def read(path: Path) -> list[Row]:
     if not path.exists():
         return []
     text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
+    whole = text if _is_row(text.rpartition("\n")[2]) else text[: text.rfind("\n") + 1]
+    if whole and not whole.endswith("\n"):  # as an editor may leave it
+        whole += "\n"
     if whole != text:
         path.write_text(whole)
     return [json.loads(line) for line in whole.splitlines()]
+
+
+def _is_row(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
 
 
 def keep(done: list[Row], path: Path, row: Row, unsaid: tuple[str, ...] = ()) -> None:

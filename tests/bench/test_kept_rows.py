@@ -33,3 +33,12 @@ def test_a_line_that_was_cut_off_is_measured_again(kept, tmp_path):
     assert kept["read"](path) == [{"task": "a"}, {"task": "c"}]
     path.write_text('{"task"')
     assert kept["read"](path) == []
+
+
+def test_a_whole_line_without_an_end_is_kept(kept, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"task": "a"}\n{"task": "b"}')
+    done = kept["read"](path)
+    assert done == [{"task": "a"}, {"task": "b"}]
+    kept["keep"](done, path, {"task": "c"})
+    assert kept["read"](path) == [{"task": "a"}, {"task": "b"}, {"task": "c"}]
