@@ -25,6 +25,7 @@ import pytest
 
 from minied_envs.hide_and_seek import HideAndSeek
 from minied_envs.hide_and_seek.level import HideAndSeekLevel, check, make_level
+from minied_envs.hide_and_seek.maps import drawing
 
 EAST, WEST = 0, 2
 WORLD = HideAndSeek(height=9, width=13, max_steps=60, max_hiders=1, max_seekers=1, max_boxes=2, max_ramps=1)
@@ -188,3 +189,27 @@ def test_without_preparation_the_ramp_is_not_locked_in_time() -> None:
     assert (statistics["enclosed"], statistics["breach"]) == (1, 1)
     rewards, _ = play("ramp locked", "climbs")
     assert rewards[-1, 0] == 1
+
+
+@pytest.mark.parametrize("surf", [True, False])
+def test_the_arena_of_the_ladder_that_is_called_box_to_ride(surf: bool) -> None:
+    """The ramp leads onto the free box: to be ridden to the fort, and without surfing the ramp is carried round it.
+
+    The map fills rows 0 to 6 and columns 0 to 8. Hider (3, 2), the box in its door (3, 3), the free box (4, 6) on the
+    high side of the ramp (4, 7), seeker (6, 8).
+    """
+    world = dataclasses.replace(WORLD, height=7, width=9, surf=surf)
+    level = world.level_space.from_text(drawing("box_to_ride", world.level_space.dimensions))
+    hides = "l. N"  # to (2, 2), where nobody on the free box looks in
+    # Onto the box at (4, 6), and with it over (3, 6) to (3, 4); over the door, down into the room, and a look north.
+    ride = "N N W W gN gW gW W W N"
+    # From (5, 7) the ramp is pushed to (2, 7), drawn to (2, 4) and (3, 4), and climbed from its low side, (3, 5).
+    carry = "N W N gN gN gW gW gW gS E N W W W N"
+    for seeks, comes_in, surf_steps in ((ride, surf, 3 if surf else 0), (carry, True, 0)):
+        scripts = [script(hides, 0, world.max_steps), script(seeks, PREPARATION, world.max_steps)]
+        rewards, _, statistics = _play(world, level, jnp.asarray(np.stack(scripts, axis=1)))
+        last = {name: float(value[-1]) for name, value in statistics.items()}
+        hidden = len(seeks.split()) - 1 if comes_in else COUNTED  # seen from the script's last step on
+        assert float(rewards[:, 0].sum()) == hidden - (COUNTED - hidden), seeks
+        assert (last["enclosed"], last["breach"], last["via_ramp"]) == (1, comes_in, comes_in), seeks
+        assert last["surf_steps"] == surf_steps, seeks
