@@ -195,14 +195,14 @@ def _learn(
 def _with_bonus(
     setting: Setting, state: StudentState, rollout: Rollout, last_values: jax.Array
 ) -> tuple[jax.Array, StudentState, Metrics]:
-    """Return advantages ``f32[T, B, N]`` of rewards with the bonus, the student that remembers it, and its mean."""
+    """Return advantages ``f32[T, B, N]`` of rewards with the bonus, the student that remembers it, and metrics of it."""
     assert setting.bonus
     remembered, bonus = setting.bonus.pay(state.bonus, rollout.novelty, setting.spread)
     of_agents = bonus[..., None]
     if rollout.present is not None:
         of_agents = jnp.where(rollout.present, of_agents, 0.0)
-    rewarded = rollout.replace(rewards=rollout.rewards + of_agents)
-    metrics = {"bonus": setting.spread.mean(bonus.mean())}
+    rewarded = rollout.replace(rewards=setting.bonus.reward_weight * rollout.rewards + of_agents)
+    metrics = {"bonus": setting.spread.mean(bonus.mean()), "bonus_slots_filled": setting.bonus.filled(remembered)}
     return advantages_of(setting.ppo, rewarded, last_values), state.replace(bonus=remembered), metrics
 
 

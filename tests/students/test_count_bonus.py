@@ -61,7 +61,25 @@ def test_on_two_devices_the_counts_are_those_of_both():
     np.testing.assert_array_equal(found[1], expected)
 
 
+def test_how_full_the_table_is():
+    counts, _ = BONUS.pay(BONUS.init(), hashes([[(1, 17), (12, 28), (103, 28)]]), ALONE)
+    assert float(BONUS.filled(counts)) == pytest.approx(5 / 20)  # slots 1, 2, 3 of the first row, 7 and 8 of the second
+
+
+def test_the_default_table_holds_the_states_of_a_long_run():
+    """A tenth as many states as slots: 99 of 100 that are seen once are told as new."""
+    bonus = CountBonus(coefficient=1.0)
+    words = jax.random.bits(jax.random.key(0), (100, bonus.table_size // 1000, 2), jnp.uint32)
+    counts, paid = jax.jit(lambda words: bonus.pay(bonus.init(), words, ALONE))(words)
+    assert float(bonus.filled(counts)) == pytest.approx(1 - np.exp(-0.1), abs=0.01)
+    assert float(jnp.mean(paid == 1.0)) > 0.985  # 1 - (1 - exp(-0.1))^2 = 0.991
+
+
 def test_bad_options():
+    with pytest.raises(UserError, match=r"^reward_weight is -1.0; allowed: \[0, ∞\)$"):
+        CountBonus(coefficient=1.0, reward_weight=-1.0)
+    with pytest.raises(UserError, match=r"^reward_weight is 0.0; allowed with coefficient 0: 1$"):
+        CountBonus(reward_weight=0.0)
     with pytest.raises(UserError, match=r"^coefficient is -1.0; allowed: \[0, ∞\)$"):
         CountBonus(coefficient=-1.0)
     with pytest.raises(UserError, match=r"^table_size is 0; allowed: 1 to 67108864$"):

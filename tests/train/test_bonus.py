@@ -35,10 +35,10 @@ class Clock(EditableCorridor):
         return observation, state, jnp.float32(self.wage), jnp.bool_(False), state.time >= self.max_steps, info
 
 
-def config_of(coefficient=C, wage=0.0, num_devices=1, **changes):
+def config_of(coefficient=C, wage=0.0, num_devices=1, reward_weight=1.0, **changes):
     env = Clock(length=5, max_steps=6, wage=wage)
     ppo = PPOConfig(learning_rate=0.01, num_epochs=2, adam_epsilon=1e-3, normalize_advantages=False)
-    bonus = CountBonus(coefficient=coefficient, table_size=4096)
+    bonus = CountBonus(coefficient=coefficient, reward_weight=reward_weight, table_size=4096)
     return spread_runs.config_of(num_devices=num_devices, **{"env": env, "ppo": ppo, "bonus": bonus} | changes)
 
 
@@ -75,6 +75,22 @@ def test_the_learner_learns_from_it_and_nobody_else_sees_it():
     assert row["new/solve_rate"] == 0
     assert paid_row["new/return"] == pytest.approx([6 * C / 8**0.5])
     assert "student/bonus" not in unpaid_row
+
+
+def test_the_rewards_of_the_world_are_weighted_for_the_learner_alone():
+    # Wages of 1 at a weight of 0.25 and the bonus are wages of 0.25 and the bonus; at 0 they are nothing.
+    for weight in (0.25, 0.0):
+        weighted, (row,) = run(config_of(wage=1.0, reward_weight=weight), 1)
+        plain, (plain_row,) = run(config_of(wage=weight), 1)
+        for leaf, expected in zip(
+            jax.tree.leaves(weighted.members.student.parameters),
+            jax.tree.leaves(plain.members.student.parameters),
+            strict=True,
+        ):
+            np.testing.assert_allclose(leaf, expected, atol=1e-6)
+        assert row["new/return"] == [6.0]
+        assert plain_row["new/return"] == [6.0 * weight]
+        assert row["student/bonus_slots_filled"] == pytest.approx([6 / 4096], rel=0.2)  # six times of day, if none meet
 
 
 def test_scores_do_not_see_it():

@@ -283,7 +283,8 @@ class Game:
             self.events["seeker elevated"] += self.elevated[j]
             sees_hider = any(self.sees_agents[j][i] for i in self.hiders)
             stands_in = not self.elevated[j] and self.positions[j] in self.fort
-            from_above = (sees_hider and self.elevated[j]) or (stands_in and was_elevated[j])
+            sees_in = any(self.sees_agents[j][i] and self.positions[i] in self.fort for i in self.hiders)
+            from_above = (sees_in and self.elevated[j]) or (stands_in and was_elevated[j])
             self.is_breached |= self.is_enclosed and (sees_hider or stands_in)
             self.is_over_ramp |= self.is_enclosed and from_above
 

@@ -69,6 +69,20 @@ def test_a_level_with_other_rows_is_refused():
     assert not space.is_valid(level)
 
 
+def test_a_wall_beyond_the_width_is_refused():
+    tall = np.zeros((8, 12), bool)
+    tall[3, 10] = True
+    level = make_level([(0, 0, 0)], [(7, 7, 0)], [], [], tall, np.zeros_like(tall), (1, 1, 0, 0))
+    for width, fits in ((12, True), (11, True), (10, False), (8, False)):
+        space = HideAndSeek(height=8, width=width, max_hiders=1, max_seekers=1, max_boxes=0, max_ramps=0).level_space
+        assert bool(space.is_valid(level)) == fits
+        if fits:
+            space.check(level)
+            continue
+        with pytest.raises(UserError, match=rf"a wall of row 3 is beyond col {width - 1}; allowed: cols 0 to {width - 1}"):
+            space.check(level)
+
+
 def test_a_level_is_played_as_it_is_read():
     """Of NumPy arrays, as a drawing is, without a conversion by hand."""
     level = SPACE.from_text(DRAWING)

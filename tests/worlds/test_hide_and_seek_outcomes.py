@@ -301,6 +301,20 @@ def test_who_comes_over_the_ramp_counts_though_it_sees_nobody():
     assert {name: story.statistics[name] for name in expected} == expected
 
 
+def test_a_hider_who_leaves_its_fort_is_no_victim_of_a_ramp():
+    # . . # . . . .   H1 has shut itself in and stands at (1, 1). Step 6: S1 goes north onto the ramp, (3, 6). From there H1
+    # H b . . . . .   is 2 rows up and 5 cols to the left, 68 degrees off a cone of 67.5 either way. 7: H1 pushes its box
+    # # # # . . . .   out and stands in the door, (1, 2), 63 degrees off: seen, by somebody who is elevated.
+    # . . . . . . ^
+    # . . . . . . S
+    arena = level([(1, 0, EAST)], [(4, 6, NORTH)], ramps=[(3, 6, NORTH)], tall=[(0, 2), (2, 0), (2, 1), (2, 2)], **FORT)
+    script = [{H1: drag(EAST)}, *[{}] * (PREPARATION - 1), {S1: go(NORTH)}, {H1: drag(EAST)}]
+    story = play(arena, script)
+    assert story.cells(H1, 7)[-3:] == [(1, 1), (1, 1), (1, 2)]
+    expected = {"enclosed": 1, "breach": 1, "fort_held": 0, "via_ramp": 0, "elevated_steps": 15, "hidden": 1 / 15}
+    assert {name: story.statistics[name] for name in expected} == pytest.approx(expected)
+
+
 def test_seekers_that_drag_the_door_away():
     # As before, but the walls are tall, the ramp is in the room, and the box is pushed but not locked. S1 waits behind it.
     # . > # . . . .   Steps 6, 7: drags it east, from (1, 2) to (1, 4), itself at (1, 5); 8 to 11: around it to (1, 3);

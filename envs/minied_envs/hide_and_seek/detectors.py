@@ -31,8 +31,8 @@ MOST_UNROLLED = 4  # sweeps; a step that is all sweeps would take long to compil
 
 _PHASES = (
     Milestone("fort", "enclosed", 0.5, description="In most episodes the hiders are enclosed when preparation ends."),
-    Milestone("fort_held", "fort_held", 0.5, description="In most episodes they are, and no seeker comes in."),
-    Milestone("ramp_use", "via_ramp", 0.1, description="Seekers come into one fort in ten over a ramp."),
+    Milestone("fort_held", "fort_held", 0.5, description="In most episodes they are, and no seeker comes in or sees a hider."),
+    Milestone("ramp_use", "via_ramp", 0.1, description="In one episode in ten seekers come into a fort, or see into it, over a ramp."),
     Milestone("ramp_defence", "ramp_denied", 0.5, description="Most ramps are locked or inside of the fort in time."),
     Milestone("surfing", "surf_steps", 1.0, description="Seekers ride a box for more than a step an episode."),
     Milestone(
@@ -65,7 +65,7 @@ class Record(struct.PyTreeNode):
     was_seen: jax.Array  # bool[], a seeker saw a hider, after preparation
     elevated_steps: jax.Array  # i32[], of seekers, after preparation
     surf_steps: jax.Array  # i32[], likewise
-    saw_from_above: jax.Array  # bool[], an elevated seeker saw a hider, after preparation
+    seen_from_above: jax.Array  # where a hider stood whom an elevated seeker saw, after preparation
     trodden: jax.Array  # where a seeker stood on the ground after preparation
     landed: jax.Array  # where one came down to the ground after preparation
     # The rest is of the end of preparation
@@ -81,7 +81,7 @@ def start(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeekState
     """Return the record at the start of an episode, which is the end of preparation in a world without."""
     nothing, none = jnp.zeros_like(level.tall), jnp.int32(0)
     record = Record(
-        none, jnp.bool_(False), none, none, jnp.bool_(False), nothing, nothing,
+        none, jnp.bool_(False), none, none, nothing, nothing, nothing,
         nothing, nothing, nothing, jnp.bool_(False), state.object_positions, state.locked_by,
     )  # fmt: skip
     return _at_end_of_preparation(world, level, state, record)
@@ -110,13 +110,14 @@ def after_step(
     all_seekers = level.agent_present & ~world.is_hider
     seekers = all_seekers & is_later
     high = seekers & state.elevated
-    sees_hider = jnp.any(sees & world.is_hider[None, :], axis=1)
-    is_seen = jnp.any(all_seekers & sees_hider)
+    sees_hiders = sees & world.is_hider[None, :]
+    is_seen = jnp.any(all_seekers[:, None] & sees_hiders)
 
     def add(number: jax.Array, which: jax.Array) -> jax.Array:
         return number + jnp.sum(which, dtype=jnp.int32)
 
     def mark(board: jax.Array, which: jax.Array) -> jax.Array:
+        """Return a board with the cells of some agents, ``bool[N]``."""
         return board | board_of(world.height, world.width, state.positions, which)
 
     record = record.replace(
@@ -124,7 +125,7 @@ def after_step(
         was_seen=record.was_seen | (is_seen & is_later),
         elevated_steps=add(record.elevated_steps, high),
         surf_steps=add(record.surf_steps, seekers & surfed),
-        saw_from_above=record.saw_from_above | jnp.any(high & sees_hider),
+        seen_from_above=mark(record.seen_from_above, jnp.any(high[:, None] & sees_hiders, axis=0)),
         trodden=mark(record.trodden, seekers & ~state.elevated),
         landed=mark(record.landed, seekers & before.elevated & ~state.elevated),
     )
@@ -156,7 +157,8 @@ def statistics(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeek
     # Published words: a seeker shares the hiders' component. Who sees from the ground does, as a ray that nothing
     # blocks is a way; a door that stands open and that nobody uses does not count here.
     came_in = _meet(record.trodden, record.fort) | record.was_seen
-    over_ramp = _meet(record.landed, record.fort) | record.saw_from_above
+    # A hider who has left the fort is seen from above as anybody is: that is no use of a ramp against a fort.
+    over_ramp = _meet(record.landed | record.seen_from_above, record.fort)
     values = {
         "box_move_preparation": furthest(moved_before, boxes),
         "box_move": furthest(moved, boxes),

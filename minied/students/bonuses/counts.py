@@ -8,7 +8,9 @@ a rollout is paid the same, whichever came first.
 Counts lie in a table of fixed size, by hash. Two states that share a slot are counted together, so there are two rows of
 slots, one for each word of the hash, and the lesser of the two counts is taken (Cormode and Muthukrishnan 2005, the
 count-min sketch): it is never too low, and too high only where a state meets others in both rows. With ``n`` states in
-tables of ``m`` slots that is a share of about ``(n / m)²`` of them. Letters: ``T`` steps, ``B`` environments.
+tables of ``m`` slots that is a share of about ``(n / m)²`` of them while ``n`` is well below ``m``; past that every state
+looks familiar. The metric ``bonus_slots_filled``, about ``1 - exp(-n / m)``, tells: below 0.1 counts are right for 99 of 100
+states. Letters: ``T`` steps, ``B`` environments.
 """
 
 import jax
@@ -34,12 +36,17 @@ class CountBonus(Hyperparameters):
 
     coefficient: float = 0.0
     """c, what a state is worth that is seen for the first time; 0: no bonus. Needs a world that tells `novelty`."""
-    table_size: int = 65536
-    """Slots of the table in which states are counted, for each seed; several times the states that may be met."""
+    reward_weight: float = 1.0
+    """What the world's own rewards are multiplied by for the learner; 0: it explores and does nothing else."""
+    table_size: int = 2**20
+    """Slots of the table in which states are counted, eight bytes each, for each seed; ten times the states that are met."""
 
     def check(self) -> None:
         """Raise `UserError` for a value out of range."""
         require_range(self, "coefficient", 0, float("inf"))
+        require_range(self, "reward_weight", 0, float("inf"))
+        if self.reward_weight != 1.0 and not self.coefficient:
+            raise UserError(f"reward_weight is {self.reward_weight}; allowed with coefficient 0: 1")
         if not 1 <= self.table_size <= 2**26:
             raise UserError(f"table_size is {self.table_size}; allowed: 1 to {2**26}")
 
@@ -56,6 +63,10 @@ class CountBonus(Hyperparameters):
         own = self._slots_of(novelty)
         number = jnp.minimum(slots[0][own[0]], slots[1][own[1]]).astype(jnp.float32)
         return Counts(slots), self.coefficient / jnp.sqrt(number)
+
+    def filled(self, counts: Counts) -> jax.Array:
+        """Return the share of slots in which something was counted, ``f32[]``."""
+        return jnp.mean(counts.slots > 0, dtype=jnp.float32)
 
     def _slots_of(self, novelty: jax.Array) -> jax.Array:
         """Return the slot of each state in either row, ``i32[2, ...]``, of ``u32[..., 2]``."""
