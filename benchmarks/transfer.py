@@ -1,19 +1,20 @@
-"""Is what was learnt in hide and seek of use in other tasks? Fine-tuned, from scratch, and so with a bonus for counts.
+"""Is what was learnt in hide and seek of use in other tasks? Fine-tuned, against exploration for its own sake and nothing.
 
-For each of four tasks of the transfer suite the student of a run of hide and seek is trained on, its last layer before the
-memory drawn anew, beside a student of the same network that starts with nothing, and another that is also paid for states
-that it has seldom seen (Baker et al. 2020, arXiv 1909.07528, figure 6). All have the same environment steps and the learner
-of the run; a task's rollouts are as long as its episodes. Seeds are members of one program. Evaluated on the task's held-out
-levels at equal parts of the budget: the mean return tells how soon, and at the end the solve rate and what the task says of
-itself. Of object counting, where nothing is learnt, the accuracy of a linear classifier on the memory is told, for the runs
-that are given and for fresh networks.
+For each of four tasks of the transfer suite the students of one or more runs of hide and seek are trained on, their last
+layer before the memory drawn anew, beside a student of the same network that starts with nothing, and another such that is
+also paid for states that it has seldom seen. The baseline that Baker et al. 2020 (arXiv 1909.07528) have is a run that saw
+the same arenas and was paid for seldom states alone, which is fine-tuned likewise: give it as a second RUN. All have the
+same environment steps and the learner of the first run; a task's rollouts are as long as its episodes. Seeds are members of
+one program. Evaluated on the task's held-out levels at equal parts of the budget: the mean return tells how soon, and at
+the end the solve rate and what the task says of itself. Of object counting, where nothing is learnt, the accuracy of a
+linear classifier on the memory is told, for the runs that are given and for fresh networks.
 
 Results are kept in a file as they come, and a second call goes on from there. Prints tables in Markdown; intervals of 95 %
 are over seeds.
 
-    python benchmarks/transfer.py RUN [RUN ...] --env-steps 2000000 --output transfer.jsonl
-
-The first RUN is fine-tuned; further ones (with a bonus for counts, say) are asked to count too.
+    minied train hide_and_seek/fort_memory --num-seeds 3 --env-steps 5_000_000 --run-dir runs/game
+    # and with --run-dir runs/counts --bonus.coefficient 0.1 --bonus.reward-weight 0
+    python benchmarks/transfer.py runs/game runs/counts --env-steps 2000000 --output transfer.jsonl
 """
 
 import argparse
@@ -39,7 +40,10 @@ from minied.train.program import Program
 from minied.train.self_play import SelfPlayConfig
 
 TASKS = ("lock_and_return", "sequential_lock", "blueprint", "shelter")
-METHODS = ("fine-tuned", "scratch", "scratch + counts")
+FINE_TUNED, SCRATCH, SCRATCH_AND_COUNTS = "fine-tuned", "scratch", "scratch + counts"
+METHODS = (FINE_TUNED, SCRATCH, SCRATCH_AND_COUNTS)
+TABLE_SIZE = 2**22
+"""Slots of the table of counts: ten times the states that two million steps of building meet."""
 POINTS = 5
 """Equal parts of the budget after which is evaluated."""
 SHARED = (
@@ -64,10 +68,15 @@ def main() -> None:
     parser.add_argument("--attempts", type=int, default=4)
     arguments = parser.parse_args()
     done = kept_rows.read(arguments.output)
+    methods = [
+        (method, run)
+        for method in arguments.methods
+        for run in (arguments.runs if method == FINE_TUNED else arguments.runs[:1])
+    ]
     for task in arguments.tasks:
-        for method in arguments.methods:
-            if not kept_rows.found(done, what := _what(task, method, arguments)):
-                kept_rows.keep(done, arguments.output, what | _measure(task, method, arguments))
+        for method, run in methods:
+            if not kept_rows.found(done, what := _what(task, method, run, arguments)):
+                kept_rows.keep(done, arguments.output, what | _measure(task, method, run, arguments))
     for run in arguments.runs if arguments.levels else ():
         if open_run(run).config().network.memory == "none":
             print(f"{run}: no memory to be asked what it counted")
@@ -76,21 +85,21 @@ def main() -> None:
         if not kept_rows.found(done, what):
             kept_rows.keep(done, arguments.output, what | _probe(run, arguments.levels))
     rows = [
-        kept_rows.found(done, _what(task, method, arguments))[0]
+        kept_rows.found(done, _what(task, method, run, arguments))[0]
         for task in arguments.tasks
-        for method in arguments.methods
+        for method, run in methods
     ]
     print(_table(rows))
     asked = [{"task": "object_counting", "levels": arguments.levels} | _of_run(run) for run in arguments.runs]
     print(_counting_table([row for what in asked for row in kept_rows.found(done, what)]))
 
 
-def _what(task: str, method: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what identifies a measurement."""
+def _what(task: str, method: str, run: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what identifies a measurement; ``run`` is fine-tuned, or gives network and learner alone."""
     names = ("env_steps", "seeds", "num_envs", "learning_rate", "attempts")
     what = {"task": task, "method": method} | {name: getattr(arguments, name) for name in names}
-    what |= _of_run(arguments.runs[0])
-    return what | ({"bonus": arguments.bonus} if method == "scratch + counts" else {})
+    what |= _of_run(run)
+    return what | ({"bonus": arguments.bonus, "table_size": TABLE_SIZE} if method == SCRATCH_AND_COUNTS else {})
 
 
 def _of_run(path: Path) -> dict[str, Any]:
@@ -112,9 +121,8 @@ def _world(name: str, game: Environment) -> Environment:
     return registry.load("environment", name)(**{option: getattr(game, option) for option in SHARED})
 
 
-def _config(task: str, method: str, arguments: argparse.Namespace) -> TrainConfig:
-    run = open_run(arguments.runs[0])
-    config = run.config()
+def _config(task: str, method: str, run: Path, arguments: argparse.Namespace) -> TrainConfig:
+    config = open_run(arguments.runs[0]).config()
     world = _world(task, config.env)
     ppo = config.ppo
     if arguments.learning_rate:
@@ -135,14 +143,16 @@ def _config(task: str, method: str, arguments: argparse.Namespace) -> TrainConfi
         suite="",
         updates=2**31 - 1,
         env_steps=arguments.env_steps,
-        start_from=StartFrom(str(arguments.runs[0])) if method == "fine-tuned" else StartFrom(),
-        bonus=CountBonus(coefficient=arguments.bonus) if method == "scratch + counts" else CountBonus(),
+        start_from=StartFrom(str(run)) if method == FINE_TUNED else StartFrom(),
+        bonus=CountBonus(coefficient=arguments.bonus, table_size=TABLE_SIZE)
+        if method == SCRATCH_AND_COUNTS
+        else CountBonus(),
     )
 
 
-def _measure(task: str, method: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def _measure(task: str, method: str, run: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, and return the mean return by member at each part of the budget, and what there is to be told at the end."""
-    config = _config(task, method, arguments)
+    config = _config(task, method, run, arguments)
     program, earlier = Program(config), earlier_of(config)
     state = program.init(earlier.parameters if earlier else None)
     curve, row = [], {}
@@ -176,13 +186,14 @@ def _table(rows: list[dict[str, Any]]) -> str:
         f"| task | method | {parts} | over all, less scratch | solve rate | statistics |",
         f"|---|---|{'---|' * (POINTS + 1)}---|---|---|",
     ]
-    scratch = {row["task"]: _over_budget(row) for row in rows if row["method"] == "scratch"}
+    scratch = {row["task"]: _over_budget(row) for row in rows if row["method"] == SCRATCH}
     for row in rows:
         base = scratch.get(row["task"])
-        difference = "" if base is None or row["method"] == "scratch" else _less(_over_budget(row), base)
+        difference = "" if base is None or row["method"] == SCRATCH else _less(_over_budget(row), base)
         told = ", ".join(f"{name} {_estimate(values)}" for name, values in row["statistics"].items())
         returns = " | ".join(_estimate(values) for values in row["returns"])
-        cells = [row["task"], row["method"], returns, difference, _estimate(row["solve_rate"]), told]
+        method = f"fine-tuned from {row['run']}" if row["method"] == FINE_TUNED else row["method"]
+        cells = [row["task"], method, returns, difference, _estimate(row["solve_rate"]), told]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -164,12 +164,15 @@ def _censored(members: Sequence[Emergence]):
 
 
 def compare_milestones(groups: Mapping[str, Sequence[RunFolder]]) -> tuple[MilestoneOfGroups, ...]:
-    """Return the milestones that the worlds of all groups have, in groups of runs by label; tests are against the first.
+    """Return the milestones of the worlds, in groups of runs by label; tests are against the first.
 
-    Left out are those whose statistic no run has. Raises `UserError` for a run whose config cannot be read.
+    One that only some of the worlds have stays, as a control is often a world in which a phase should not come about; in a
+    group without its statistic nobody is counted. Left out are those whose statistic no run has, and those that worlds
+    define differently. Raises `UserError` for a run whose config cannot be read.
     """
     worlds = [folders[0].config().env for folders in groups.values()]
-    milestones = [each for each in worlds[0].milestones if all(each in world.milestones for world in worlds)]
+    found = dict.fromkeys(each for world in worlds for each in world.milestones)
+    milestones = [each for each in found if sum(each.name == other.name for other in found) == 1]
     if not milestones:
         return ()
     known = {label: [histories(folder) for folder in folders] for label, folders in groups.items()}

@@ -1,6 +1,6 @@
 """Which parameters does a run start from, if not from fresh ones? Those of a checkpoint of another run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -22,6 +22,7 @@ class Earlier(NamedTuple):
 
     parameters: dict[str, np.ndarray]  # [Q, ...] by name, Q members
     step: int  # the iteration of their checkpoint
+    teams: tuple[int, ...]  # of each agent where they were learnt
     skipped: tuple[str, ...]  # one line for each newer checkpoint that is damaged
 
 
@@ -41,15 +42,24 @@ def earlier_of(config: TrainConfig) -> Earlier | None:
             known = ", ".join(map(str, steps)) or "none, none was saved"
             raise UserError(f"start_from.checkpoint is {start.checkpoint}; allowed: 0, the newest, or {known}")
         restored = _named("run", lambda: checkpoints.restore_part(STUDENT, start.checkpoint or None))
-    return Earlier(restored.state, restored.step, restored.skipped)
+    teams = tuple(_named("run", folder.config).env.teams)
+    return Earlier(restored.state, restored.step, teams, restored.skipped)
 
 
 def told(config: TrainConfig, earlier: Earlier, transfer: Transfer) -> str:
-    """Return what was taken and what is new, in a line."""
+    """Return what was taken and what is new, in a line, and between how many it was learnt if they are others here."""
     anew = f"; drawn anew: {layers(transfer.reset)}" if transfer.reset else ""
     new = f"; new: {layers(transfer.new)}" if transfer.new else ""
     taken, total = len(transfer.taken), sum(len(names) for names in transfer)
-    return f"{taken} of {total} parameters are those of {config.start_from.run}, iteration {earlier.step}{anew}{new}"
+    there, here = _sizes(earlier.teams), _sizes(config.env.teams)
+    sizes = "" if there == here else f"; learnt {there}, goes on {here}"
+    where = f"{config.start_from.run}, iteration {earlier.step}"
+    return f"{taken} of {total} parameters are those of {where}{anew}{new}{sizes}"
+
+
+def _sizes(teams: Sequence[int]) -> str:
+    """Return how many are in each team, in words."""
+    return " against ".join(str(list(teams).count(team)) for team in sorted(set(teams)))
 
 
 def _refuse_other_teams(config: TrainConfig, folder: RunFolder) -> None:

@@ -20,6 +20,7 @@ from minied.run import pictures
 from minied.run.milestones import (
     Emergence,
     History,
+    compare_milestones,
     emergences,
     histories,
     log_rank,
@@ -217,6 +218,31 @@ def test_compare_tells_who_reached_them_sooner(minied, fort, tmp_path):
     z = (2 - 9 / 4) / math.sqrt(3 * (3 / 4) * (1 / 4) * (1 / 3))
     assert other["p_value"] == pytest.approx(math.erfc(abs(z) / math.sqrt(2)))
     assert [group["p_value"] for group in data[2]["groups"]] == [None, None]
+
+
+def test_a_milestone_that_a_control_has_not_is_compared_all_the_same():
+    """A phase is shown to be caused by something where that is absent: so there it is counted too."""
+
+    def run(milestones, told):
+        folder = folder_of([(steps, told) for steps in (0, 10, 20)])
+        folder.config = lambda: SimpleNamespace(env=SimpleNamespace(milestones=milestones))
+        return [folder]
+
+    fort, surf = Milestone("fort", "walls", 4.0), Milestone("surf", "moves", 1.0)
+    groups = {
+        "whole": run((fort, surf), {"walls": 5.0, "moves": 2.0}),
+        "control": run((fort,), {"walls": 5.0, "moves": 0.0}),
+        "silent": run((Milestone("walk", "steps", 1.0), fort), {"walls": 5.0}),
+    }
+    compared = compare_milestones(groups)
+    assert [each.name for each in compared] == ["fort", "surf"]  # no run tells steps
+    told = [[(group.label, group.reached, len(group.members)) for group in each.groups] for each in compared]
+    assert told == [
+        [("whole", 1, 1), ("control", 1, 1), ("silent", 1, 1)],
+        [("whole", 1, 1), ("control", 0, 1), ("silent", 0, 0)],
+    ]
+    other = run((Milestone("fort", "walls", 9.0), surf), {"walls": 5.0, "moves": 2.0})
+    assert [each.name for each in compare_milestones(groups | {"other": other})] == ["surf"]  # two forts are not one
 
 
 def test_runs_of_worlds_without_statistics_have_no_milestones(minied, config_file):

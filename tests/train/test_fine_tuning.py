@@ -123,6 +123,16 @@ def test_what_was_taken_is_told(first, tmp_path, capsys):
     )
 
 
+def test_shared_parameters_go_on_with_other_teams_and_that_is_told(first, tmp_path, capsys):
+    """A shared policy is the same for any number of players; whom it was learnt with is not for the reader to guess."""
+    config = tuned(first, "none", env=Arena(teams_of=(0, 1, 1)))
+    assert train(config, tmp_path / "second", SessionOptions(pictures=False)) == 0
+    told = next(line for line in capsys.readouterr().err.splitlines() if "parameters are those" in line)
+    assert told.endswith(f"{first}, iteration 3; learnt 2 against 1, goes on 1 against 2")
+    begun, theirs = parameters(state_of(tmp_path / "second", 0)), parameters(state_of(first))
+    assert all(np.array_equal(leaf, theirs[name]) for name, leaf in begun.items())
+
+
 def test_a_damaged_checkpoint_is_passed_over(first, tmp_path, capsys):
     other = tmp_path / "other"
     shutil.copytree(first, other)

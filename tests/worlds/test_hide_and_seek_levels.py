@@ -79,7 +79,9 @@ def test_a_wall_beyond_the_width_is_refused():
         if fits:
             space.check(level)
             continue
-        with pytest.raises(UserError, match=rf"a wall of row 3 is beyond col {width - 1}; allowed: cols 0 to {width - 1}"):
+        with pytest.raises(
+            UserError, match=rf"a wall of row 3 is beyond col {width - 1}; allowed: cols 0 to {width - 1}"
+        ):
             space.check(level)
 
 

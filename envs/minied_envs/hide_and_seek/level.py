@@ -278,7 +278,9 @@ def check(level: HideAndSeekLevel, height: int, width: int, room_for: tuple[int,
     beyond = np.asarray((level.tall | level.low) & ~bitboard.full(height, width))
     if beyond.any():
         row = int(np.argwhere(beyond)[0][0])
-        raise UserError(f"a wall of row {row} is beyond col {width - 1}; allowed: cols 0 to {width - 1}, as env.width says")
+        raise UserError(
+            f"a wall of row {row} is beyond col {width - 1}; allowed: cols 0 to {width - 1}, as env.width says"
+        )
     tall, low = (np.asarray(bitboard.unpack(jnp.asarray(board), width)) for board in (level.tall, level.low))
     if (tall & low).any():
         row, col = np.argwhere(tall & low)[0]
