@@ -69,7 +69,8 @@ class HideAndSeek(Environment[HideAndSeekLevel, HideAndSeekState]):
     penalize_objects: bool = False
     """Whether all agents pay the penalty while a box or a ramp is outside of the arena."""
     observation: observe.Kind = "entities"
-    """entities: lists of agents, boxes and ramps. egocentric: a picture of what is around the agent, the cheaper one."""
+    """entities: lists of agents, boxes and ramps. egocentric: a picture of what is around the agent, for a convolution;
+    with a small view cheaper than attention over lists, though not than pooling them."""
     view_size: int = 9
     """Side of the picture in cells, odd, of `egocentric`."""
     lidar: int = 8
