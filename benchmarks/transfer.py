@@ -122,6 +122,7 @@ def _world(name: str, game: Environment) -> Environment:
 
 
 def _config(task: str, method: str, run: Path, arguments: argparse.Namespace) -> TrainConfig:
+    """Return how a task is trained: by network and learner of the first run, begun with ``run`` if that is the method."""
     config = open_run(arguments.runs[0]).config()
     world = _world(task, config.env)
     ppo = config.ppo

@@ -18,7 +18,8 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from error
+        found = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise UserError(f"{path} cannot be read: {found}; allowed: a text file with drawn levels") from error
 
 
 def levels_of_text(space: LevelSpace, text: str, source: str, by: str) -> list[Any]:

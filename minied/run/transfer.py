@@ -22,7 +22,7 @@ class Earlier(NamedTuple):
 
     parameters: dict[str, np.ndarray]  # [Q, ...] by name, Q members
     step: int  # the iteration of their checkpoint
-    teams: tuple[int, ...]  # of each agent where they were learnt
+    teams: tuple[int, ...] | None  # of each agent where they were learnt; None: a world that cannot be made any more
     skipped: tuple[str, ...]  # one line for each newer checkpoint that is damaged
 
 
@@ -42,8 +42,7 @@ def earlier_of(config: TrainConfig) -> Earlier | None:
             known = ", ".join(map(str, steps)) or "none, none was saved"
             raise UserError(f"start_from.checkpoint is {start.checkpoint}; allowed: 0, the newest, or {known}")
         restored = _named("run", lambda: checkpoints.restore_part(STUDENT, start.checkpoint or None))
-    teams = tuple(_named("run", folder.config).env.teams)
-    return Earlier(restored.state, restored.step, teams, restored.skipped)
+    return Earlier(restored.state, restored.step, _teams_of(folder), restored.skipped)
 
 
 def told(config: TrainConfig, earlier: Earlier, transfer: Transfer) -> str:
@@ -51,10 +50,19 @@ def told(config: TrainConfig, earlier: Earlier, transfer: Transfer) -> str:
     anew = f"; drawn anew: {layers(transfer.reset)}" if transfer.reset else ""
     new = f"; new: {layers(transfer.new)}" if transfer.new else ""
     taken, total = len(transfer.taken), sum(len(names) for names in transfer)
-    there, here = _sizes(earlier.teams), _sizes(config.env.teams)
-    sizes = "" if there == here else f"; learnt {there}, goes on {here}"
+    here = tuple(config.env.teams)
+    there = here if earlier.teams is None else earlier.teams
+    sizes = "" if _sizes(there) == _sizes(here) else f"; learnt {_sizes(there)}, goes on {_sizes(here)}"
     where = f"{config.start_from.run}, iteration {earlier.step}"
     return f"{taken} of {total} parameters are those of {where}{anew}{new}{sizes}"
+
+
+def _teams_of(folder: RunFolder) -> tuple[int, ...] | None:
+    """Return the teams of a run's world, None if its config is of another version: its parameters may fit all the same."""
+    try:
+        return tuple(folder.config().env.teams)
+    except UserError:
+        return None
 
 
 def _sizes(teams: Sequence[int]) -> str:

@@ -47,7 +47,9 @@ def test_a_bad_file_is_told_by_the_line_on_which_the_level_starts(tmp_path, text
 
 
 def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path):
-    with pytest.raises(UserError, match=r"none\.txt cannot be read: No such file"):
+    with pytest.raises(
+        UserError, match=r"none\.txt cannot be read: No such file or directory; allowed: a text file with drawn levels"
+    ):
         read_levels(SPACE, tmp_path / "none.txt", "teacher.file")
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UserError, match=r"bytes\.txt cannot be read: it is not UTF-8"):

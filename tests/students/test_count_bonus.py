@@ -78,7 +78,9 @@ def test_the_default_table_holds_the_states_of_a_long_run():
 def test_bad_options():
     with pytest.raises(UserError, match=r"^reward_weight is -1.0; allowed: \[0, ∞\)$"):
         CountBonus(coefficient=1.0, reward_weight=-1.0)
-    with pytest.raises(UserError, match=r"^reward_weight is 0.0; allowed with coefficient 0: 1$"):
+    with pytest.raises(
+        UserError, match=r"^reward_weight is 0.0; allowed with coefficient 0: 1, as nothing else is paid$"
+    ):
         CountBonus(reward_weight=0.0)
     with pytest.raises(UserError, match=r"^coefficient is -1.0; allowed: \[0, ∞\)$"):
         CountBonus(coefficient=-1.0)

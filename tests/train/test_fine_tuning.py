@@ -1,6 +1,7 @@
 """Runs that go on from another run: what they take, that they need it no more, and what is refused."""
 
 import dataclasses
+import json
 import shutil
 
 import jax
@@ -131,6 +132,21 @@ def test_shared_parameters_go_on_with_other_teams_and_that_is_told(first, tmp_pa
     assert told.endswith(f"{first}, iteration 3; learnt 2 against 1, goes on 1 against 2")
     begun, theirs = parameters(state_of(tmp_path / "second", 0)), parameters(state_of(first))
     assert all(np.array_equal(leaf, theirs[name]) for name, leaf in begun.items())
+
+
+def test_a_run_whose_config_is_of_another_version_can_be_gone_on_from(first, tmp_path, capsys):
+    """Parameters are taken by name: an option that its world no longer has does not matter to them."""
+    other = tmp_path / "other"
+    shutil.copytree(first, other)
+    file = other / "config.json"
+    description = json.loads(file.read_text())
+    description["config"]["env"]["gone"] = 1
+    file.write_text(json.dumps(description))
+    with pytest.raises(UserError, match="gone"):
+        open_run(other).config()
+    assert train(tuned(other), tmp_path / "second", SessionOptions(pictures=False)) == 0
+    told = next(line for line in capsys.readouterr().err.splitlines() if "parameters are those" in line)
+    assert "learnt" not in told
 
 
 def test_a_damaged_checkpoint_is_passed_over(first, tmp_path, capsys):

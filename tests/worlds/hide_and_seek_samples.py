@@ -1,10 +1,27 @@
-"""Levels of hide and seek as NumPy arrays, which the tests of generators, edits and parameters look at."""
+"""Levels of hide and seek as NumPy arrays, which the tests of generators, edits, parameters, texts and suites look at."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from minied_envs.grid import bitboard
+from minied_envs.hide_and_seek import HideAndSeek
+from minied_envs.hide_and_seek.generators import HideAndSeekLevels
+
+WORLD = HideAndSeek(
+    height=5, width=7, max_hiders=2, max_seekers=2, max_boxes=4, max_ramps=3, levels=HideAndSeekLevels(max_long=4)
+)
+SPACE = WORLD.level_space
+
+DRAWING = """\
+>.#.==e
+++#o+-+
+||.v..w
+++..#.#
+.E.N.s.
+"""
 
 SHAPE_CELLS = {0: [(0, 0)], 1: [(0, -1), (0, 0), (0, 1)], 2: [(-1, 0), (0, 0), (1, 0)]}
 
@@ -50,3 +67,26 @@ def is_canonical(levels):
         good &= np.all((getattr(levels, f"{kind}_positions") == 0) | ~absent[:, :, None], axis=(1, 2))
         good &= np.all((getattr(levels, f"{kind}_{other}") == 0) | ~absent, axis=1)
     return good
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+@functools.cache
+def many():
+    """Levels of all kinds: drawn ones, edited ones, and edited ones with some walls made low."""
+    levels = HideAndSeekLevels("rooms", max_long=4, num_edits=30)
+    world = HideAndSeek(height=9, width=8, max_boxes=4, max_ramps=3, levels=levels)
+    space = world.level_space
+
+    @jax.jit
+    def make(keys, words):
+        drawn = jax.vmap(space.sample)(keys)
+        edited = jax.vmap(space.mutate)(keys, drawn)
+        lowered = edited.replace(tall=edited.tall & words, low=edited.tall & ~words)
+        return drawn, edited, lowered
+
+    words = jax.random.bits(jax.random.key(1), (60, 9, 1), jnp.uint32)
+    batches = make(keys(60), words)
+    return world, [level for batch in batches for level in unstack(batch)]

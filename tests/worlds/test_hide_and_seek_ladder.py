@@ -24,7 +24,8 @@ import numpy as np
 import pytest
 
 from minied_envs.hide_and_seek import HideAndSeek
-from minied_envs.hide_and_seek.level import HideAndSeekLevel, check, make_level
+from minied_envs.hide_and_seek.checks import check
+from minied_envs.hide_and_seek.level import HideAndSeekLevel, make_level
 from minied_envs.hide_and_seek.maps import drawing
 
 EAST, WEST = 0, 2

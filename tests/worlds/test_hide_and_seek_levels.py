@@ -1,39 +1,18 @@
-"""Levels of hide and seek as text, what makes one bad, what is told of them, and the suites."""
+"""Levels of hide and seek: what makes one bad, and what is told of them."""
 
-import functools
 import re
 
-import hide_and_seek_samples as samples
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hide_and_seek_samples import DRAWING, SPACE, WORLD, many
 
 from minied.errors import UserError
-from minied.levels.text import levels_of_text
-from minied_envs.grid import bitboard, search
-from minied_envs.hide_and_seek import HideAndSeek, doors, maps
+from minied_envs.grid import search
+from minied_envs.hide_and_seek import HideAndSeek, doors
 from minied_envs.hide_and_seek.dimensions import Dimensions
-from minied_envs.hide_and_seek.generators import HideAndSeekLevels
 from minied_envs.hide_and_seek.level import make_level
-
-WORLD = HideAndSeek(
-    height=5, width=7, max_hiders=2, max_seekers=2, max_boxes=4, max_ramps=3, levels=HideAndSeekLevels(max_long=4)
-)
-SPACE = WORLD.level_space
-
-DRAWING = """\
->.#.==e
-++#o+-+
-||.v..w
-++..#.#
-.E.N.s.
-"""
-
-
-def same(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
-
 
 # -- levels of other worlds -------------------------------------------------------------------------------------------
 
@@ -93,140 +72,6 @@ def test_a_level_is_played_as_it_is_read():
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-6), observation, again)
     _, state, *_ = WORLD.step(jax.random.key(1), state, jnp.full(4, 4, jnp.int32), level)  # east, all of them
     np.testing.assert_array_equal(np.asarray(state.positions)[0], (0, 1))
-
-
-# -- text -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_drawing_by_hand():
-    tall = np.zeros((5, 7), bool)
-    tall[[0, 1, 3, 3], [2, 2, 4, 6]] = True
-    low = np.zeros((5, 7), bool)
-    low[0, 4:6] = True
-    by_hand = make_level(
-        hiders=[(0, 0, 0), (2, 3, 1)],
-        seekers=[(4, 1, 0), (4, 3, 3)],
-        boxes=[(1, 3, 0), (1, 5, 1), (2, 0, 2), (2, 1, 2)],
-        ramps=[(0, 6, 0), (2, 6, 2), (4, 5, 1)],
-        tall=tall,
-        low=low,
-        room_for=(2, 2, 4, 3),
-    )
-    level = SPACE.from_text(DRAWING)
-    assert same(level, by_hand)
-    assert SPACE.to_text(level) == DRAWING.strip()
-    assert same(SPACE.from_text(f"\n\n  {DRAWING.strip().replace(chr(10), chr(10) + '  ')}  \n\n"), level)
-
-
-@pytest.mark.parametrize("locks", [True, False])
-@pytest.mark.parametrize("preparation", [True, False])
-def test_switches_are_written_if_they_are_off(locks, preparation):
-    lines = ["locks: no"] * (not locks) + ["preparation: no"] * (not preparation)
-    text = "\n".join([*lines, DRAWING.strip()])
-    level = SPACE.from_text(text)
-    assert (bool(level.has_locks), bool(level.has_preparation)) == (locks, preparation)
-    assert SPACE.to_text(level) == text
-    said = f"preparation : {'yes' if preparation else 'no'}\n\nlocks:{'yes' if locks else 'no'}\n{DRAWING}"
-    assert same(SPACE.from_text(said), level)
-
-
-def in_reading_order(level, num_hiders):
-    """The level with like things sorted by cell, from plain sorts."""
-    order = sorted((kind, cells[len(cells) // 2], other) for kind, cells, other in samples.things(level, num_hiders))
-    return order, level.tall.tolist(), level.low.tolist(), bool(level.has_locks), bool(level.has_preparation)
-
-
-@functools.cache
-def many():
-    """Levels of all kinds: drawn ones, edited ones, and edited ones with some walls made low."""
-    levels = HideAndSeekLevels("rooms", max_long=4, num_edits=30)
-    world = HideAndSeek(height=9, width=8, max_boxes=4, max_ramps=3, levels=levels)
-    space = world.level_space
-
-    @jax.jit
-    def make(keys, words):
-        drawn = jax.vmap(space.sample)(keys)
-        edited = jax.vmap(space.mutate)(keys, drawn)
-        lowered = edited.replace(tall=edited.tall & words, low=edited.tall & ~words)
-        return drawn, edited, lowered
-
-    words = jax.random.bits(jax.random.key(1), (60, 9, 1), jnp.uint32)
-    batches = make(samples.keys(60), words)
-    return world, [level for batch in batches for level in samples.unstack(batch)]
-
-
-def test_round_trip_up_to_the_order_of_like_things():
-    world, levels = many()
-    space = world.level_space
-    assert sum(level.low.any() for level in levels) > 10
-    for level in levels:
-        text = space.to_text(level)
-        again = space.from_text(text)
-        assert in_reading_order(again, 2) == in_reading_order(level, 2)
-        assert space.to_text(again) == text
-        listed = [thing for thing in samples.things(again, 2) if thing[0] == "box"]
-        middles = [cells[len(cells) // 2] for _, cells, _ in listed]
-        assert middles == sorted(middles)
-
-
-def test_a_file_of_several_levels():
-    two = f"locks: no\n{DRAWING}\n\n{DRAWING}"
-    levels = levels_of_text(SPACE, two, "levels.txt", "this test")
-    assert [bool(level.has_locks) for level in levels] == [False, True]
-    # A switch, five rows, two empty lines: the second level starts on line 9.
-    message = "levels.txt, the level that starts on line 9: unknown symbol '?' at line 5, column 7"
-    with pytest.raises(UserError, match=re.escape(message)):
-        levels_of_text(SPACE, two.strip()[:-1] + "?", "levels.txt", "this test")
-
-
-def changed(line, column, symbol):
-    lines = DRAWING.strip().split("\n")
-    row = lines[line - 1]
-    lines[line - 1] = row[: column - 1] + symbol + row[column:]
-    return "\n".join(lines)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", r"the level is empty; draw it with 19 symbols, one a cell: #=.>v<^ESWNeswno+-|"),
-        (changed(2, 4, "x"), "unknown symbol 'x' at line 2, column 4; known: #=.>v<^ESWNeswno+-|"),
-        ("locks: no\n" + changed(2, 4, "x"), "unknown symbol 'x' at line 3, column 4; known: #=.>v<^ESWNeswno+-|"),
-        (DRAWING.replace(".E.N.s.", ".E.N.s"), "line 5 of the level has 6 cells; line 1 has 7"),
-        ("..E\n>..", "the level is drawn 2x3; this world is 5x7 (--env.height, --env.width)"),
-        ("lock: no\n" + DRAWING, "line 1 says 'lock'; allowed before the map: locks, preparation"),
-        ("\nlocks: off\n" + DRAWING, "line 2 says locks: 'off'; allowed: yes, no"),
-        (DRAWING + "locks: no\n", "unknown symbol 'l' at line 6, column 1; known: #=.>v<^ESWNeswno+-|"),
-        (changed(2, 6, "."), "+ at line 2, column 5 is an end of 0 boxes; allowed: 1, of a - beside it or a | above or"
-         " below it"),
-        (changed(2, 7, "."), "- at line 2, column 6 is no middle of a box; allowed: + on both sides of -, above and"
-         " below |"),
-        (changed(3, 1, "-"), "- at line 3, column 1 is no middle of a box; allowed: + on both sides of -, above and"
-         " below |"),
-        (changed(5, 1, "|"), "| at line 5, column 1 is no middle of a box; allowed: + on both sides of -, above and"
-         " below |"),
-        (changed(5, 1, "+"), "+ at line 5, column 1 is an end of 0 boxes; allowed: 1, of a - beside it or a | above or"
-         " below it"),
-        (".......\n.+.....\n.|..>..\n.+-+...\n......E", "+ at line 4, column 2 is an end of 2 boxes; allowed: 1, of a -"
-         " beside it or a | above or below it"),
-        (changed(5, 1, "^"), "^ at line 5, column 1 is one of 3 hiders; allowed: at most 2 (max_hiders)"),
-        (changed(1, 4, "W"), "N at line 5, column 4 is one of 3 seekers; allowed: at most 2 (max_seekers)"),
-        ("preparation: no\n" + changed(5, 1, "o"), "o at line 6, column 1 is one of 5 boxes; allowed: at most 4"
-         " (max_boxes)"),
-        (changed(5, 7, "n"), "n at line 5, column 7 is one of 4 ramps; allowed: at most 3 (max_ramps)"),
-        (".......\n..o....\n.......\n......w\n......E", "the level has 0 hiders; allowed: at least 1"),
-        (".......\n..o....\n.......\n......w\n......v", "the level has 0 seekers; allowed: at least 1"),
-        ("...#...\n...#...\n.>.#.E.\n...#...\n...#...", "hider 1 in cell (2, 1) is walled in; allowed: a way to a seeker"
-         " that no wall blocks"),
-        ("..#....\n>.#....\n..#.E.N\n..#.v..\n..#....", "hider 1 in cell (1, 0) is walled in; allowed: a way to a seeker"
-         " that no wall blocks"),
-        (".....#.\n>....#E\n.....#.\n..N..=.\n.....#.", "seeker 1 in cell (1, 6) is walled in; allowed: a way to a hider"
-         " that no wall blocks"),
-    ],
-)  # fmt: skip
-def test_every_bad_map_is_told_in_a_line(text, message):
-    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
-        SPACE.from_text(text)
 
 
 # -- bad levels -------------------------------------------------------------------------------------------------------
@@ -348,114 +193,3 @@ def test_fingerprints_tell_levels_apart():
         key = b"".join(leaf.tobytes() for leaf in jax.tree.leaves(level))
         assert texts.setdefault(print_, key) == key
     assert len(texts) == len(set(texts.values()))
-
-
-# -- suites -----------------------------------------------------------------------------------------------------------
-
-
-def test_suites_of_a_world():
-    world = HideAndSeek()
-    space = world.level_space
-    assert list(space.suites) == ["random", "no_ramps", "no_locks", "no_preparation", "fort", "ladder"]
-    (random,) = space.suite("random")
-    assert len(random.names) == 32
-    assert random.env == world
-    present = np.asarray(random.levels.agent_present)
-    for name, here in zip(random.names, present, strict=True):
-        assert name == f"{here[:2].sum()}v{here[2:].sum()}"
-    assert set(random.names) == {"1v1", "1v2", "2v1", "2v2"}
-    assert bool(jax.jit(jax.vmap(space.is_valid))(random.levels).all())
-    assert same(space.suite("random")[0].levels, random.levels)
-    with pytest.raises(UserError, match="unknown suite 'randm'"):
-        space.suite("randm")
-
-
-def test_suites_without_one_thing_are_the_same_levels_otherwise():
-    space = HideAndSeek().level_space
-    levels = space.suite("random")[0].levels
-    assert np.asarray(levels.ramp_present).any()
-    bare = space.suite("no_ramps")[0].levels
-    assert samples.is_canonical(bare).all()
-    assert not np.asarray(bare.ramp_present).any()
-    ramps = {name: getattr(levels, name) for name in ("ramp_positions", "ramp_directions", "ramp_present")}
-    assert same(bare.replace(**ramps), levels)
-    for name, switch in (("no_locks", "has_locks"), ("no_preparation", "has_preparation")):
-        other = space.suite(name)[0].levels
-        assert not np.asarray(getattr(other, switch)).any()
-        assert same(other.replace(**{switch: getattr(levels, switch)}), levels)
-
-
-def test_worlds_have_only_the_suites_that_say_something():
-    options = HideAndSeekLevels("open", locks=False, preparation=False)
-    assert list(HideAndSeek(max_ramps=0, levels=options).level_space.suites) == ["random", "ladder"]
-    assert "no_locks" not in HideAndSeek(max_boxes=0, ramps_lockable=False).level_space.suites
-    assert "no_locks" in HideAndSeek(max_boxes=0).level_space.suites
-    assert list(HideAndSeek(height=6, width=6, preparation=0.0).level_space.suites) == [
-        "random",
-        "no_ramps",
-        "no_locks",
-    ]
-
-
-@pytest.mark.parametrize("max_boxes", [1, 2, 3])
-def test_rooms_of_the_fort_suite_can_be_closed(max_boxes):
-    """Whatever training draws: hiders begin in the room, and there are as many boxes as ways out of it."""
-    drawn = HideAndSeekLevels(
-        door_dropout=0.0 if max_boxes > 1 else 0.5,
-        min_boxes=3 if max_boxes == 3 else 0,
-        min_long=max_boxes,
-        max_long=max_boxes,
-        locks=False,
-    )
-    world = HideAndSeek(height=8, width=8, max_hiders=1, max_seekers=1, max_boxes=max_boxes, max_ramps=0, levels=drawn)
-    (fort,) = world.level_space.suite("fort")
-    assert fort.env == world
-    for level in samples.unstack(fort.levels):
-        walls = np.asarray(bitboard.unpack(level.tall, 8))
-        # The room is the corner within the walls: its doors are the gaps in the first row and column that have any.
-        top, left = np.flatnonzero(walls.any(axis=1))[0], np.flatnonzero(walls.any(axis=0))[0]
-        doors = (~walls[top, left:]).sum() + (~walls[top:, left]).sum()
-        assert 1 <= doors <= (2 if max_boxes > 1 else 1)
-        assert level.box_present.sum() >= (3 if max_boxes == 3 else doors)
-        assert (level.box_shapes == 0).all()  # a long one may find no place, or no way through the room
-        hider, seeker = np.asarray(level.agent_positions)
-        assert (hider > (top, left)).all()
-        assert (seeker < (top, left)).any()
-        assert not level.has_locks  # an ablation stays one
-        assert level.has_preparation
-    assert "fort" not in HideAndSeek(max_boxes=0).level_space.suites
-    # A room of 2x2 takes three hiders and a box, and then nobody can move.
-    small = HideAndSeek(height=5, width=5, max_hiders=3, max_boxes=1, max_ramps=0)
-    assert "fort" not in small.level_space.suites
-    assert "fort" in HideAndSeek(height=5, width=5, max_hiders=2, max_boxes=1, max_ramps=0).level_space.suites
-    assert "fort" not in HideAndSeek(preparation=0.0).level_space.suites
-    assert "fort" not in HideAndSeek(levels=HideAndSeekLevels("open")).level_space.suites
-
-
-def test_the_ladder_lies_in_the_middle_of_the_arena():
-    space = HideAndSeek().level_space
-    (ladder,) = space.suite("ladder")
-    assert ladder.names == tuple(maps.MAPS)
-    assert bool(jax.jit(jax.vmap(space.is_valid))(ladder.levels).all())
-    field = space.to_text(jax.tree.map(lambda leaf: leaf[0], ladder.levels)).split("\n")
-    # 7x7 in 12x12: two rows and columns before, three behind.
-    assert field[:2] == ["#" * 12] * 2
-    assert field[9:] == ["#" * 12] * 3
-    assert [row[2:9] for row in field[2:9]] == maps.rows_of("open_field")
-    assert all(row[:2] + row[9:] == "#####" for row in field)
-
-
-def test_a_world_has_the_maps_it_has_room_for():
-    def names(**options):
-        return HideAndSeek(**options).level_space.suite("ladder")[0].names
-
-    assert names(max_boxes=0, max_ramps=0) == ("open_field", "around_a_wall", "two_rooms")
-    assert "fort_of_two" not in names(max_hiders=1)
-    assert names(max_ramps=0) == ("open_field", "around_a_wall", "two_rooms", "fort", "fort_of_two", "wide_door")
-    told = HideAndSeek(max_ramps=0).level_space.suites["ladder"]
-    assert told.endswith(
-        f"the 6 of {len(maps.MAPS)} that fit; the others are larger, or have more agents, boxes or ramps"
-        " than the world has room for."
-    )
-    assert HideAndSeek().level_space.suites["ladder"].endswith(f", {len(maps.MAPS)} levels.")
-    assert "fort" not in names(height=9, width=10, margin=1)  # an arena of 7x8

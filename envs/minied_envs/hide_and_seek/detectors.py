@@ -31,8 +31,14 @@ MOST_UNROLLED = 4  # sweeps; a step that is all sweeps would take long to compil
 
 _PHASES = (
     Milestone("fort", "enclosed", 0.5, description="In most episodes the hiders are enclosed when preparation ends."),
-    Milestone("fort_held", "fort_held", 0.5, description="In most they are, and no seeker comes in or sees a hider."),
-    Milestone("ramp_use", "via_ramp", 0.1, description="In one in ten seekers come or see into a fort over a ramp."),
+    Milestone(
+        "fort_held", "fort_held", 0.5,
+        description="In most episodes the hiders are enclosed, and no seeker comes in or sees one later.",
+    ),
+    Milestone(
+        "ramp_use", "via_ramp", 0.1,
+        description="In one episode in ten seekers come into a fort, or see into it, over a ramp.",
+    ),
     Milestone("ramp_defence", "ramp_denied", 0.5, description="Most ramps are locked or inside of the fort in time."),
     Milestone("surfing", "surf_steps", 1.0, description="Seekers ride a box for more than a step an episode."),
     Milestone(
@@ -117,7 +123,7 @@ def after_step(
         return number + jnp.sum(which, dtype=jnp.int32)
 
     def mark(board: jax.Array, which: jax.Array) -> jax.Array:
-        """Return a board with the cells of some agents, ``bool[N]``."""
+        """Return ``board`` with the cells of some agents, ``bool[N]``, added."""
         return board | board_of(world.height, world.width, state.positions, which)
 
     record = record.replace(

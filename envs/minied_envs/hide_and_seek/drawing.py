@@ -205,7 +205,8 @@ def _words(world: "HideAndSeek", level: HideAndSeekLevel, state: Any, preparatio
     if seen is not None and time >= preparation and time > 0:
         return f"hidden {time - preparation - seen}, seen {seen}"
     if seen is not None and time > 0:
-        return f"{preparation - time} steps to prepare"
+        left = preparation - time
+        return f"{left} step{'' if left == 1 else 's'} to prepare"
     hiders = int(level.agent_present[: world.max_hiders].sum())
     lacks = "" if level.has_locks else ", no locks"
     lacks += "" if preparation else ", no preparation"

@@ -10,7 +10,7 @@ import numpy as np
 
 from minied.levels.space import LevelSpace, Suite
 from minied_envs.grid import bitboard, search
-from minied_envs.hide_and_seek import doors, generators, mutators, reach
+from minied_envs.hide_and_seek import checks, doors, generators, mutators, reach
 from minied_envs.hide_and_seek import level as levels
 from minied_envs.hide_and_seek import text as codec
 from minied_envs.hide_and_seek.dimensions import Dimensions
@@ -71,7 +71,7 @@ class HideAndSeekLevelSpace(LevelSpace[HideAndSeekLevel]):
 
     def check(self, level: HideAndSeekLevel) -> None:
         """Raise `UserError` that says what is wrong with ``level``. Host only."""
-        levels.check(level, self.world.height, self.world.width, self.dimensions.room_for)
+        checks.check(level, self.world.height, self.world.width, self.dimensions.room_for)
         reach.check_reachable(level, self.world.width, self.world.max_hiders)
 
     # -- host only ----------------------------------------------------------------------------------------------------

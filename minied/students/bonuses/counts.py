@@ -46,7 +46,9 @@ class CountBonus(Hyperparameters):
         require_range(self, "coefficient", 0, float("inf"))
         require_range(self, "reward_weight", 0, float("inf"))
         if self.reward_weight != 1.0 and not self.coefficient:
-            raise UserError(f"reward_weight is {self.reward_weight}; allowed with coefficient 0: 1")
+            raise UserError(
+                f"reward_weight is {self.reward_weight}; allowed with coefficient 0: 1, as nothing else is paid"
+            )
         if not 1 <= self.table_size <= 2**26:
             raise UserError(f"table_size is {self.table_size}; allowed: 1 to {2**26}")
 
