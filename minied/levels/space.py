@@ -63,7 +63,7 @@ class LevelSpace(abc.ABC, Generic[LevelT]):
 
     @property
     def tasks(self) -> Any:
-        """A finite list of levels, ``[num_tasks, ...]``, for task curricula."""
+        """The `minied.levels.tasks.Tasks` of this world, for task curricula."""
         raise self._lacks("tasks")
 
     @property

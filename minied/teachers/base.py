@@ -176,6 +176,15 @@ class Teacher(Hyperparameters, abc.ABC):
         del state, space
         return {}
 
+    def mastery(self, state: Any) -> jax.Array | None:
+        """Return how surely the student does each of the world's tasks, ``f32[K]`` in [0, 1]; None: it knows none.
+
+        In the order of `minied.levels.tasks.Tasks.names`; 0 for a task that was never tried. A bonus may pay only for what
+        the student cannot do yet.
+        """
+        del state
+        return None
+
     def blamed_score(self) -> str:
         """Return the score that may be broken, as a user sets it."""
         return f"teacher.score is {getattr(self, 'score', '')!r}"

@@ -1,0 +1,59 @@
+"""A finite list of tasks in one world: what a task curriculum chooses from.
+
+A task is a kind of level, not one level: "make a pickaxe", "DoorKey". `Tasks` is what an author writes; teachers that
+follow a student's progress through a list of tasks read it (`LevelSpace.tasks`). Letters: ``K`` tasks, ``G`` tasks in a
+level.
+"""
+
+import abc
+from typing import Generic, TypeVar
+
+import jax
+
+from minied.errors import UserError
+
+LevelT = TypeVar("LevelT")
+
+
+class Tasks(abc.ABC, Generic[LevelT]):
+    """The tasks of a world. Subclass as a frozen dataclass."""
+
+    @property
+    @abc.abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """What each task is called, ``K`` different names; from easy to hard, as far as the author knows."""
+
+    @abc.abstractmethod
+    def level(self, key: jax.Array, tasks: jax.Array) -> LevelT:
+        """Return a level of these tasks; what they leave open is random. Consumes ``key``.
+
+        ``tasks`` is ``i32[G]``, see `per_level`; with one task a level, ``tasks[0]`` is that task.
+        """
+
+    @property
+    def success_statistics(self) -> tuple[str, ...]:
+        """With several tasks in a level: which statistic of episodes (`Environment.step`) tells whether each was done.
+
+        ``G`` names, one for each place, such as ``("first_done", "second_done")``: 1 if the task in that place was done, 0
+        if not, NaN if the episode did not come to it. Empty: a level has one task, which is done when the episode is solved.
+        """
+        return ()
+
+    @property
+    def per_level(self) -> int:
+        """How many tasks a level has, one after the other, ``G``."""
+        return max(1, len(self.success_statistics))
+
+
+def check_tasks(tasks: Tasks, by: str) -> None:
+    """Raise `UserError` if a list of tasks is empty, or names one of them twice; ``by`` is who needs it."""
+    if not isinstance(tasks, Tasks):
+        raise UserError(
+            f"`tasks` of a level space is {tasks!r}; allowed: an instance of minied.levels.tasks.Tasks, by a property"
+        )
+    names = tasks.names
+    if not names:
+        raise UserError(f"names of {type(tasks).__name__} is empty; allowed with {by}: at least one task")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"names of {type(tasks).__name__} has {twice[0]!r} twice; allowed: different names")
