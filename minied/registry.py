@@ -16,10 +16,12 @@ TEACHERS = {
     "domain_randomization": "minied.teachers.domain_randomization:DomainRandomization",
     "accel": "minied.teachers.accel:Accel",
     "fixed_curriculum": "minied.teachers.fixed_curriculum:FixedCurriculum",
+    "learning_progress": "minied.teachers.learning_progress:LearningProgress",
     "learned_mixture": "minied.teachers.mixture:LearnedMixture",
     "map_elites": "minied.teachers.map_elites:MapElites",
     "ncc": "minied.teachers.ncc:NCC",
     "minimax_adversary": "minied.teachers.paired:MinimaxAdversary",
+    "ordered_tasks": "minied.teachers.ordered_tasks:OrderedTasks",
     "paired": "minied.teachers.paired:Paired",
     "parallel_accel": "minied.teachers.accel:ParallelAccel",
     "parallel_plr": "minied.teachers.prioritized_level_replay:ParallelPrioritizedLevelReplay",
@@ -27,6 +29,8 @@ TEACHERS = {
     "repaired": "minied.teachers.repaired:Repaired",
     "robust_plr": "minied.teachers.prioritized_level_replay:RobustPrioritizedLevelReplay",
     "sfl": "minied.teachers.sampling_for_learnability:SamplingForLearnability",
+    "uniform_tasks": "minied.teachers.tasks:UniformTasks",
+    "windowed_slope": "minied.teachers.windowed_slope:WindowedSlope",
     "uniform_replay": "minied.teachers.prioritized_level_replay:UniformReplay",
 }
 SCORES = {

@@ -21,7 +21,12 @@ class Tasks(abc.ABC, Generic[LevelT]):
     @property
     @abc.abstractmethod
     def names(self) -> tuple[str, ...]:
-        """What each task is called, ``K`` different names; from easy to hard, as far as the author knows."""
+        """What each task is called, ``K`` different names."""
+
+    @property
+    def by_difficulty(self) -> tuple[int, ...]:
+        """The numbers of the tasks from easy to hard, as far as the author knows; by default as they are listed."""
+        return tuple(range(len(self.names)))
 
     @abc.abstractmethod
     def level(self, key: jax.Array, tasks: jax.Array) -> LevelT:
@@ -57,3 +62,8 @@ def check_tasks(tasks: Tasks, by: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"names of {type(tasks).__name__} has {twice[0]!r} twice; allowed: different names")
+    if sorted(tasks.by_difficulty) != list(range(len(names))):
+        raise UserError(
+            f"by_difficulty of {type(tasks).__name__} is {tasks.by_difficulty}; allowed: every number from 0 to"
+            f" {len(names) - 1} once"
+        )

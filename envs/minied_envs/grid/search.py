@@ -28,7 +28,7 @@ def flood(free: jax.Array, source: jax.Array, width: int) -> jax.Array:
 
     def sweep(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         reached, _ = carry
-        grown = _grow(reached, width) & free
+        grown = grow(reached, width) & free
         return grown, jnp.any(grown != reached)
 
     return jax.lax.while_loop(lambda carry: carry[1], sweep, (source & free, jnp.bool_(True)))[0]
@@ -59,7 +59,7 @@ def shortest_path_between(free: jax.Array, sources: jax.Array, targets: jax.Arra
 
     def sweep(carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array]):
         reached, moves, _, _ = carry
-        grown = _grow(reached, width) & free
+        grown = grow(reached, width) & free
         return grown, moves + 1, jnp.any(grown & targets != 0), jnp.any(grown != reached)
 
     source = sources & free
@@ -73,7 +73,7 @@ def distance_field(free: jax.Array, source: jax.Array, width: int) -> jax.Array:
     """Return the moves from the cell ``source`` (integer ``[2]``) to every cell, ``i32[H, W]``, or `UNREACHABLE`."""
     height = free.shape[0]
     first = bitboard.cell(height, width, source) & free
-    reached, planes = _record(first, lambda reached: _grow(reached, width) & free, height * width)
+    reached, planes = _record(first, lambda reached: grow(reached, width) & free, height * width)
     return _read(reached, planes, width)
 
 
@@ -131,7 +131,7 @@ def action_distance_field(free: jax.Array, goal: jax.Array, width: int) -> jax.A
     return jnp.where(field < UNREACHABLE, field + 1, UNREACHABLE)
 
 
-def _grow(board: jax.Array, width: int) -> jax.Array:
+def grow(board: jax.Array, width: int) -> jax.Array:
     """Return the board and the four neighbours of its cells."""
     vertical = bitboard.shift_north(board) | bitboard.shift_south(board)
     return board | vertical | bitboard.shift_east(board, width) | bitboard.shift_west(board)

@@ -1,0 +1,105 @@
+"""What does an agent of the world of crafting see?
+
+A square around it, north up, nothing hidden; where the nearest block of each kind is; what it carries, what it could
+craft, and its goal. Letters: ``H W`` grid, ``v`` view, ``K`` items, ``C`` codes of cells on the map, ``A`` actions.
+"""
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from minied.spaces import Box, Coded, Dict, Discrete, Mask
+from minied_envs.crafting import rules
+from minied_envs.crafting.level import CraftingLevel
+from minied_envs.crafting.tables import COLLECT, action_names, tables_of
+
+if TYPE_CHECKING:
+    from minied_envs.crafting.rules import CraftingState
+    from minied_envs.crafting.world import Crafting
+
+
+def space(world: "Crafting") -> Dict:
+    """Return the space of `observe`.
+
+    - ``view``: codes ``u8[v, v]`` of the cells around the agent, as one-hot features; the last one is what is outside.
+    - ``direction``: where it looks.
+    - ``inventory``: ``f32[2 K]``, of each item the share of `capacity`, then whether there is any.
+    - ``goal``: ``f32[K]``, one-hot.
+    - ``time``: ``f32[1]``, the share of the episode's steps that is over.
+    - ``nearest``, with a compass: ``f32[3 (C − 1)]``, of the nearest block of each kind how many rows down and columns right
+      it is, in parts of the map's sides, and 1; zeros where there is none.
+    - ``makeable``, if shown: ``f32[R]``, of each thing that is crafted, whether it could be now.
+    - ``mask``, if actions are masked.
+    """
+    num_items, num_codes = len(world.graph.items), 1 + len(world.graph.blocks)
+    one_hot = tuple(tuple(row) for row in np.eye(num_codes + 1).tolist())
+    parts = [
+        ("view", Coded((world.view_size, world.view_size), one_hot)),
+        ("direction", Discrete(4)),
+        ("inventory", Box(0.0, 1.0, (2 * num_items,))),
+        ("goal", Box(0.0, 1.0, (num_items,))),
+        ("time", Box(0.0, 1.0, (1,))),
+    ]
+    if world.compass:
+        parts.append(("nearest", Box(-1.0, 1.0, (3 * (num_codes - 1),))))
+    if world.show_makeable:
+        parts.append(("makeable", Box(0.0, 1.0, (len(world.graph.crafted),))))
+    if world.mask_actions:
+        parts.append(("mask", Mask(len(action_names(world.graph)))))
+    return Dict(tuple(parts))
+
+
+def observe(world: "Crafting", state: "CraftingState", level: CraftingLevel) -> dict[str, jax.Array]:
+    """Return the observation of a state, see `space`."""
+    num_items = len(world.graph.items)
+    goal = level.goals[jnp.minimum(state.place, world.num_goals - 1)].astype(jnp.int32)
+    amounts = state.inventory.astype(jnp.float32) / world.capacity
+    observation = {
+        "view": rules.window(world, state, world.view_size // 2),
+        "direction": state.direction,
+        "inventory": jnp.concatenate([amounts, (state.inventory > 0).astype(jnp.float32)]),
+        "goal": jax.nn.one_hot(goal, num_items),
+        "time": state.time.astype(jnp.float32)[None] / world.max_steps,
+    }
+    if world.compass:
+        observation["nearest"] = nearest(world, state)
+    if world.show_makeable or world.mask_actions:
+        works = possible(world, state)
+    if world.show_makeable:
+        observation["makeable"] = works[tables_of(world.graph).is_craft].astype(jnp.float32)
+    if world.mask_actions:
+        observation["mask"] = works
+    return observation
+
+
+def nearest(world: "Crafting", state: "CraftingState") -> jax.Array:
+    """Return where the nearest block of each kind is, ``f32[3 (C − 1)]``, see `space`.
+
+    Of equally near ones the first in reading order.
+    """
+    height, width = world.height, world.width
+    cells = jnp.arange(height * width, dtype=jnp.int32)
+    distance = jnp.abs(cells // width - state.position[0]) + jnp.abs(cells % width - state.position[1])
+    codes = jnp.arange(1, 1 + len(world.graph.blocks), dtype=jnp.uint8)
+    none = jnp.int32((height + width) * height * width)
+    # Distance and place in one number: one minimum gives both.
+    ranked = distance * (height * width) + cells
+    lowest = jnp.min(jnp.where(state.blocks.reshape(-1)[None, :] == codes[:, None], ranked[None, :], none), axis=1)
+    there, cell = lowest < none, lowest % (height * width)
+    down = (cell // width - state.position[0]).astype(jnp.float32) / height
+    right = (cell % width - state.position[1]).astype(jnp.float32) / width
+    return jnp.where(there[:, None], jnp.stack([down, right, jnp.ones_like(down)], axis=1), 0.0).reshape(-1)
+
+
+def possible(world: "Crafting", state: "CraftingState") -> jax.Array:
+    """Return which actions do something here and now, ``bool[A]``; a move at least turns the agent."""
+    ahead, near = rules.faced(world, state), rules.codes_near(world, state)
+
+    def one(action: jax.Array) -> jax.Array:
+        collects = (action == COLLECT) & rules.can_collect(world, state, ahead)
+        makes = rules.can_craft(world, state, near, action) | rules.can_place(world, state, ahead, action)
+        return (action < COLLECT) | collects | makes
+
+    return jax.vmap(one)(jnp.arange(len(action_names(world.graph)), dtype=jnp.int32))
