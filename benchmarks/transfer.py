@@ -13,7 +13,7 @@ Results are kept in a file as they come, and a second call goes on from there. P
 are over seeds.
 
     minied train hide_and_seek/fort_memory --num-seeds 3 --env-steps 5_000_000 --run-dir runs/game
-    # and with --run-dir runs/counts --bonus.coefficient 0.1 --bonus.reward-weight 0
+    # and with --run-dir runs/counts --bonus counts --bonus.reward-weight 0
     python benchmarks/transfer.py runs/game runs/counts --env-steps 2000000 --output transfer.jsonl
 """
 
@@ -33,6 +33,7 @@ from minied.run.folder import open_run
 from minied.run.metrics import member_values
 from minied.run.probing import probe_run
 from minied.run.transfer import earlier_of
+from minied.students.bonuses.base import NoBonus
 from minied.students.bonuses.counts import CountBonus
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.train.config import StartFrom, TrainConfig
@@ -147,7 +148,7 @@ def _config(task: str, method: str, run: Path, arguments: argparse.Namespace) ->
         start_from=StartFrom(str(run)) if method == FINE_TUNED else StartFrom(),
         bonus=CountBonus(coefficient=arguments.bonus, table_size=TABLE_SIZE)
         if method == SCRATCH_AND_COUNTS
-        else CountBonus(),
+        else NoBonus(),
     )
 
 

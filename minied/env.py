@@ -126,6 +126,11 @@ class Environment(abc.ABC, Generic[LevelT, StateT]):
         ``info`` may hold ``novelty``, ``u32[2]``: a hash of the state after the step (`minied.levels.space.hash_words`),
         equal for states that are the same to who explores. A bonus that counts states reads it (``TrainConfig.bonus``).
 
+        ``info`` may hold ``achievements``, ``bool[K]``: which of the K tasks of the level space (`minied.levels.tasks`), in
+        their order, this step did for the first time in the episode, as far as it is not what the episode rewards by itself:
+        of items to find, those that came into the agent's hands, the one that it was sent for left out. A bonus for
+        achievements reads it.
+
         ``info`` may hold ``label``, ``i32[]`` from 0: the answer to a question of the world's, which `minied probe` tries to
         read off a policy's memory.
         """

@@ -1,4 +1,4 @@
-"""From a rollout to what a learner reads: advantages, one-step errors, and the batch.
+"""From a rollout to what a learner reads: advantages, one-step errors, the batch, and what a bonus reads.
 
 Letters: ``T`` steps, ``R`` levels, ``N`` agents, ``K`` value heads.
 """
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from minied.rollout import Rollout
 from minied.students.advantages import generalized_advantages, temporal_differences
 from minied.students.batch import Batch
+from minied.students.bonuses.base import Experience
 from minied.students.ppo import PPOConfig
 
 
@@ -37,6 +38,21 @@ def batch_of(rollout: Rollout, advantages: jax.Array, carry: Any) -> Batch:
         targets=rows(advantages + rollout.values.mean(axis=-1)),
         carry=carry,
         counts=None if rollout.present is None else rows(rollout.present),
+    )
+
+
+def experience_of(rollout: Rollout, last_observations: Any) -> Experience:
+    """Return a rollout as a bonus reads it; ``last_observations`` are ``[R, N, ...]``, those after the last step."""
+    present = jnp.ones(rollout.actions.shape, bool) if rollout.present is None else rollout.present
+    return Experience(
+        observations=rollout.observations,
+        last_observations=last_observations,
+        actions=rollout.actions,
+        ended=rollout.ended,
+        present=present,
+        next_observations=rollout.next_observations,
+        novelty=rollout.novelty,
+        achievements=rollout.achievements,
     )
 
 

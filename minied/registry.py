@@ -1,7 +1,8 @@
-"""Finding worlds, teachers and scores by name, without importing any that was not asked for.
+"""Finding worlds, teachers, scores and bonuses by name, without importing any that was not asked for.
 
-Worlds come through the entry-point group ``minied.envs``, those shipped with minied like anybody's. Teachers and scores
-of minied are listed here by import path. Wherever a name is asked for, ``package.module:Object`` is understood too.
+Worlds come through the entry-point group ``minied.envs``, those shipped with minied like anybody's. Teachers, scores
+and bonuses of minied are listed here by import path. Wherever a name is asked for, ``package.module:Object`` is understood
+too.
 """
 
 import functools
@@ -58,6 +59,11 @@ SCORES = {
     "novelty": "minied.scores.novelty:novelty",
     "parameter_change": "minied.scores.parameter_change:parameter_change",
 }
+BONUSES = {
+    "none": "minied.students.bonuses.base:NoBonus",
+    "achievements": "minied.students.bonuses.achievements:AchievementBonus",
+    "counts": "minied.students.bonuses.counts:CountBonus",
+}
 
 
 @functools.cache
@@ -71,11 +77,13 @@ def _worlds() -> dict[str, str]:
     return found
 
 
-_TABLES = {"environment": _worlds, "teacher": lambda: TEACHERS, "score": lambda: SCORES}
+_TABLES = {
+    "environment": _worlds, "teacher": lambda: TEACHERS, "score": lambda: SCORES, "bonus": lambda: BONUSES,
+}  # fmt: skip
 
 
 def names(kind: str) -> list[str]:
-    """Return the registered names of ``kind`` (``environment``, ``teacher`` or ``score``), sorted."""
+    """Return the registered names of ``kind`` (``environment``, ``teacher``, ``score`` or ``bonus``), sorted."""
     return sorted(_TABLES[kind]())
 
 

@@ -16,6 +16,7 @@ from minied.episodes import EpisodeSummary, RunningEpisode, summarise
 from minied.errors import UserError
 from minied.students import distributions
 from minied.students.base import Parameters, RecordingStudent, Student
+from minied.students.flags import Flags
 
 UNKEPT: Any = None  # stands for what a rollout was not asked to record
 
@@ -36,7 +37,11 @@ class Rollout(struct.PyTreeNode):
     lengths: jax.Array  # i32[T, B], likewise
     log_policy: jax.Array = UNKEPT  # f32[T, B, N, A], log-probabilities of all actions; if asked for
     policy_ensemble: jax.Array = UNKEPT  # f32[T, B, N, P, A], likewise of every policy head; if asked for
+    next_observations: Any = UNKEPT  # [T, B, N, ...], after step t, the true ones also where it ended; if asked for
     novelty: jax.Array = UNKEPT  # u32[T, B, 2], a hash of the state after step t, of worlds that tell; if asked for
+    achievements: Flags = (
+        UNKEPT  # bool[T, B, K], what step t brought for the first time, of worlds that tell; if asked for
+    )
     present: Any = UNKEPT  # bool[T, B, N], which agents took part in step t, of worlds that tell (`Environment.step`)
     statistics: dict[str, jax.Array] = struct.field(default_factory=dict)  # f32[T, B], of the episode until step t
     info: Any = UNKEPT  # what the world tells of each step, [T, B, ...]; if asked for
@@ -101,7 +106,8 @@ def collect(
         num_steps: ``T``.
         bootstrap_truncated: also evaluate the observation at which a time-out cut an episode off (one more pass of the
             network a step); otherwise ``bootstrap_values`` are 0.
-        keep: which of ``log_policy``, ``policy_ensemble``, ``novelty`` and ``info`` to record, for those that ask for them.
+        keep: which of ``log_policy``, ``policy_ensemble``, ``next_observations``, ``novelty``, ``achievements`` and ``info``
+            to record, for those that ask for them.
         keep_activations_of: of how many rows, from the first, to record the student's activations, where its learner
             starts; 0 if it is no `RecordingStudent`.
         part: takes from arrays ``[T, B, ...]`` of a batch of which only a part is played here what belongs to that part.
@@ -144,7 +150,9 @@ def collect(
             lengths=running.length,
             log_policy=jax.nn.log_softmax(logits) if "log_policy" in keep else UNKEPT,
             policy_ensemble=ensemble,
+            next_observations=after if "next_observations" in keep else UNKEPT,
             novelty=_novelty(env, info) if "novelty" in keep else UNKEPT,
+            achievements=_achievements(env, info) if "achievements" in keep else UNKEPT,
             present=_present(env, info),
             statistics=_statistics(env, info),
             info=info if "info" in keep else UNKEPT,
@@ -179,10 +187,22 @@ def _novelty(env: Environment, info: dict[str, Any]) -> jax.Array:
     if not isinstance(told, jax.Array) or told.shape[1:] != (2,) or told.dtype != jnp.uint32:
         found = "missing" if told is None else _kind(told)
         raise UserError(
-            f"info['novelty'] of {_name(env)} is {found}; allowed where states are counted (bonus.coefficient above 0):"
+            f"info['novelty'] of {_name(env)} is {found}; allowed where states are counted (--bonus.feature state):"
             " uint32[2], a hash of the state"
         )
     return told
+
+
+def _achievements(env: Environment, info: dict[str, Any]) -> Flags:
+    """Return what a step brought for the first time in its episode, ``bool[B, K]``."""
+    told = info.get("achievements")
+    if not isinstance(told, jax.Array) or told.ndim != 2 or told.dtype != jnp.bool_:
+        found = "missing" if told is None else _kind(told)
+        raise UserError(
+            f"info['achievements'] of {_name(env)} is {found}; allowed where they are paid for (--bonus achievements):"
+            " bool[K], one for each task of the world"
+        )
+    return Flags.of(told)
 
 
 def _statistics(env: Environment, info: dict[str, Any]) -> dict[str, jax.Array]:

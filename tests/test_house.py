@@ -84,7 +84,7 @@ def modules_of(*packages):
     return [name for name in TREES if below(name, *packages)]
 
 
-ENV_SIDE = ("minied.env", "minied.spaces", "minied.errors")
+ENV_SIDE = ("minied.env", "minied.spaces", "minied.errors", "minied.hashing")
 EVERYWHERE = (*ENV_SIDE, "minied.registry", "minied.hyperparameters")
 
 

@@ -12,7 +12,7 @@ from minied.scores.max_mc import max_mc
 from minied.teachers.prioritized_level_replay import PrioritizedLevelReplay
 
 
-@pytest.mark.parametrize("kind", ["teacher", "score"])
+@pytest.mark.parametrize("kind", ["teacher", "score", "bonus"])
 def test_every_registered_name_loads_and_is_named_again(kind):
     assert registry.names(kind) == sorted(registry.names(kind))
     for name in registry.names(kind):
@@ -30,6 +30,7 @@ def test_shipped_names_are_there():
         "one_step_td", "parameter_change", "policy_disagreement", "positive_value_loss", "return_variance", "signed_gae",
         "value_disagreement",
     } <= set(registry.names("score"))  # fmt: skip
+    assert {"achievements", "counts", "none"} <= set(registry.names("bonus"))
 
 
 def test_import_path_loads_a_users_own_thing_and_names_it_again():

@@ -13,9 +13,9 @@ from minied.env import Environment
 from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace
 
-DESCRIPTION = """List KIND: envs, teachers, scores, suites or presets; without a word, all of them. Suites are those of
-every world, or of the one that --env NAME and its options say."""
-KINDS = ("envs", "teachers", "scores", "suites", "presets")
+DESCRIPTION = """List KIND: envs, teachers, scores, bonuses, suites or presets; without a word, all of them. Suites are
+those of every world, or of the one that --env NAME and its options say."""
+KINDS = ("envs", "teachers", "scores", "bonuses", "suites", "presets")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,8 @@ def _entries(kind: str, world: Environment | None) -> dict[str, Any]:
         if world is not None:
             return {registry.name_of(type(world)): dict(world.level_space.suites)}
         return {name: _suites_of(name) for name in registry.names("environment")}
-    registered = {"envs": "environment", "teachers": "teacher", "scores": "score"}[kind]
-    more = {"envs": _offers, "teachers": lambda _: "", "scores": _conditions}[kind]
+    registered = {"envs": "environment", "teachers": "teacher", "scores": "score", "bonuses": "bonus"}[kind]
+    more = {"envs": _offers, "scores": _conditions}.get(kind, lambda _: "")
     return {name: f"{_sentence(registered, name)} {more(name)}".rstrip() for name in registry.names(registered)}
 
 

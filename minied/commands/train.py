@@ -11,7 +11,8 @@ from minied.run.session import SessionOptions
 
 DESCRIPTION = """Train students with a teacher. The first argument is a preset (`minied list presets`) or a YAML file;
 options after it win over it. Choose the world with --env NAME (known: {environments}) and the teacher with
---teacher NAME (known: {teachers}); their options, --env.… and --teacher.…, are listed for the ones chosen."""
+--teacher NAME (known: {teachers}), and what the learner adds to the rewards for exploring with --bonus NAME (known:
+{bonuses}); their options, --env.…, --teacher.… and --bonus.…, are listed for the ones chosen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,9 @@ def main(arguments: list[str]) -> int:
     assert preset is not None
     file = presets.find(preset)
     description = DESCRIPTION.format(
-        environments=", ".join(registry.names("environment")), teachers=", ".join(registry.names("teacher"))
+        environments=", ".join(registry.names("environment")),
+        teachers=", ".join(registry.names("teacher")),
+        bonuses=", ".join(registry.names("bonus")),
     )
     prepare(loop_capture="--loop-capture" in rest)
     parsed = parse_config(

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from minied import registry
 from minied.errors import UserError, suggestion
 
 T = TypeVar("T")
@@ -99,9 +100,17 @@ def _unrecognized(token: str, known: list[str]) -> str:
         return f"unexpected argument {token!r}; see --help"
     word = token.partition("=")[0].replace("_", "-")
     section = word.rpartition(".")[0]
-    if section == "--teacher" and not any(each.startswith("--teacher.") for each in known):
-        return f"unknown option {token.partition('=')[0]!r}; this teacher has no options"
+    if section in known and not any(each.startswith(f"{section}.") for each in known):
+        return f"unknown option {token.partition('=')[0]!r}{no_options(section.removeprefix('--'))}"
     return f"unknown option {token.partition('=')[0]!r}{_nearest(word, known)}; see --help"
+
+
+def no_options(section: str) -> str:
+    """Return what is told to who sets an option of a named section whose class has none."""
+    if section == "bonus":
+        choice = ", ".join(name for name in registry.names("bonus") if name != "none")
+        return f"; no bonus is chosen: --bonus NAME, or `name` in its section; known: {choice}"
+    return f"; this {section} has no options"
 
 
 def _nearest(flag: str, known: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 There is one validator. A file is flattened to the options that a user would type (``ppo: {clip: 0.1}`` is
 ``--ppo.clip 0.1``), the user's own options follow, and all go through the same parser: later wins. The classes of the
-world and of the teacher are chosen first, since their fields are options too.
+world, of the teacher and of the bonus are chosen first, since their fields are options too.
 """
 
 import dataclasses
@@ -14,14 +14,16 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 from minied import registry
 from minied.config import presets
-from minied.config.options import build, draft_of, fields_of, parse, take_option
+from minied.config.options import build, draft_of, fields_of, no_options, parse, take_option
 from minied.env import Environment
 from minied.errors import UserError, suggestion
+from minied.students.bonuses.base import BonusChoice
 from minied.teachers.base import Teacher
 from minied.train.config import TrainConfig
 
 T = TypeVar("T")
-_BASES = {"env": ("environment", Environment), "teacher": ("teacher", Teacher)}
+_BASES = {"env": ("environment", Environment), "teacher": ("teacher", Teacher), "bonus": ("bonus", BonusChoice)}
+_DEFAULTS = {"bonus": "none"}  # of sections that a document need not have
 
 
 class Parsed(NamedTuple):
@@ -107,7 +109,7 @@ def _flat(cls: type) -> Any:
     return Annotated[cls, tyro.conf.arg(name="")]
 
 
-# -- which world, which teacher ----------------------------------------------------------------------------------------
+# -- which world, which teacher, which bonus ----------------------------------------------------------------------------
 
 
 def _choose(section: str, chosen: str | None, saved: Any, source: str) -> tuple[type, dict[str, Any]]:
@@ -131,6 +133,8 @@ def _choose(section: str, chosen: str | None, saved: Any, source: str) -> tuple[
 
 def _require_name(section: str, name: Any, source: str) -> str:
     kind, _ = _BASES[section]
+    if name is None and section in _DEFAULTS:
+        return _DEFAULTS[section]
     if name is None:
         known = ", ".join(registry.names(kind)) or "none installed"
         raise UserError(
@@ -179,7 +183,7 @@ def _flatten(document: Mapping[str, Any], cls: type, source: str, prefix: str = 
 def _suggest_key(name: str, prefix: str, hints: Mapping[str, Any]) -> str:
     found = suggestion(name, list(hints))
     if not hints:
-        return f"; this {prefix.rstrip('.')} has no options"
+        return no_options(prefix.rstrip("."))
     return found.replace("'", f"'{prefix}", 1) if found else f"; known: {', '.join(hints)}"
 
 

@@ -14,7 +14,7 @@ from minied.errors import UserError, unknown_name
 
 ENDINGS = (".yaml", ".yml")
 DEFAULT_PRESET = "quick"
-NAMED_SECTIONS = ("env", "teacher")
+NAMED_SECTIONS = ("env", "teacher", "bonus")
 """Sections whose ``name`` chooses a class, to which the other keys of the section belong."""
 
 
@@ -74,8 +74,8 @@ def read(path: Path, *, _including: tuple[Path, ...] = ()) -> dict[str, Any]:
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` with what ``over`` says on top.
 
-    A section that names another class than the base's (``env``, ``teacher``) replaces the base's section: its options
-    belong to the other class.
+    A section that names another class than the base's (``env``, ``teacher``, ``bonus``) replaces the base's section: its
+    options belong to the other class.
     """
     merged = dict(base)
     for key, value in over.items():

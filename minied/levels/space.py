@@ -10,13 +10,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from minied.env import Environment
 from minied.errors import UserError, unknown_name
+from minied.hashing import hash_tree
+from minied.hashing import hash_words as hash_words  # for worlds, which know this module
 
 LevelT = TypeVar("LevelT")
 
@@ -73,7 +73,7 @@ class LevelSpace(abc.ABC, Generic[LevelT]):
 
     def fingerprint(self, level: LevelT) -> jax.Array:
         """Return ``u32[2]``: equal for equal levels, different for different ones but for a chance of 2⁻⁶⁴ a pair."""
-        return hash_words(_words(level))
+        return hash_tree(level, "a level leaf")
 
     def describe(self, level: LevelT) -> dict[str, jax.Array]:
         """Return named features of ``level``, each ``f32[]``; NaN where a feature does not apply. Logged as means."""
@@ -132,45 +132,3 @@ class LevelSpace(abc.ABC, Generic[LevelT]):
 OPTIONAL_CAPABILITIES = (
     "mutate", "optimal_return", "designer", "tasks", "parameters", "describe", "draw", "to_text", "from_text", "suites",
 )  # fmt: skip
-
-
-def hash_words(words: jax.Array) -> jax.Array:
-    """Return a 64-bit hash, ``u32[2]``, of ``u32[n]``: two independent 32-bit multiply-xorshift accumulations.
-
-    Not cryptographic: it tells levels apart, it does not withstand an adversary.
-    """
-    chex.assert_rank(words, 1)
-    index = jnp.arange(words.shape[0], dtype=jnp.uint32)
-
-    def lane(seed: int) -> jax.Array:
-        # Each word is mixed with its place by a bijection of u32, then summed; the sum is mixed once more. Sums (not
-        # a sequential chain) keep it one fused reduction for any number of words.
-        mixed = _avalanche(words ^ _avalanche(index + jnp.uint32(seed)))
-        return _avalanche(jnp.sum(mixed, dtype=jnp.uint32) + jnp.uint32(seed))
-
-    return jnp.stack([lane(0x9E3779B9), lane(0x7F4A7C15)])
-
-
-def _avalanche(x: jax.Array) -> jax.Array:
-    """Mix the bits of ``u32`` values by a bijection (the finaliser constants of MurmurHash3)."""
-    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
-    return x ^ (x >> 16)
-
-
-def _words(level: Any) -> jax.Array:
-    """Return the bits of every leaf of ``level`` as ``u32[n]``."""
-    leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(level)]
-    return jnp.concatenate([_leaf_words(leaf) for leaf in leaves])
-
-
-def _leaf_words(leaf: jax.Array) -> jax.Array:
-    if leaf.dtype == jnp.bool_:
-        return leaf.astype(jnp.uint32)
-    if leaf.dtype.itemsize == 4:
-        # Adding 0.0 turns -0.0 into 0.0: equal levels have equal fingerprints.
-        leaf = leaf + 0.0 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-        return jax.lax.bitcast_convert_type(leaf, jnp.uint32)
-    if jnp.issubdtype(leaf.dtype, jnp.integer) and leaf.dtype.itemsize < 4:
-        return leaf.astype(jnp.uint32)
-    raise UserError(f"a level leaf has dtype {leaf.dtype}; allowed: bool, integers of at most 32 bits, float32")

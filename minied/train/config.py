@@ -5,13 +5,13 @@ import hashlib
 import json
 from typing import Any, Literal, get_args
 
-from minied.env import Environment
+from minied.env import Environment, with_agent_axis
 from minied.errors import UserError
 from minied.levels.finite import FiniteLevelSpace
 from minied.levels.space import LevelSpace
 from minied.registry import load, name_of
 from minied.scores.base import validate_score
-from minied.students.bonuses.counts import CountBonus
+from minied.students.bonuses.base import Bonus, BonusChoice, NoBonus, Surroundings
 from minied.students.networks.config import NetworkConfig
 from minied.students.ppo import PPOConfig
 from minied.students.transfer import Reset
@@ -65,8 +65,8 @@ class TrainConfig:
     """The student's network."""
     ppo: PPOConfig = PPOConfig()
     """The student's learner."""
-    bonus: CountBonus = CountBonus()
-    """What the learner adds to the rewards for exploring."""
+    bonus: BonusChoice = NoBonus()
+    """What the learner adds to the rewards for exploring, and its options."""
     start_from: StartFrom = StartFrom()
     """Another run to go on from."""
     seed: int = 0
@@ -155,6 +155,8 @@ class TrainConfig:
         missing = missing_signals(self.network, space, type(self.env).__name__, self.num_students)
         self.teacher.validate(space, self.num_envs, missing)
         self._check_students()
+        if isinstance(self.bonus, Bonus):
+            self.bonus.validate(self.surroundings)
         if self.self_play.past_share == 1 and self.teacher.needs:
             raise UserError(
                 f"self_play.past_share is 1; allowed with {name_of(type(self.teacher))}, which scores games of current"
@@ -203,6 +205,11 @@ class TrainConfig:
         rollouts = -(-self.env_steps // (self.num_envs * self.num_steps)) if self.env_steps else 2**31 - 1
         return min(rollouts, 2**31 - 1)
 
+    @property
+    def surroundings(self) -> Surroundings:
+        """In what a bonus works, but for the devices."""
+        return Surroundings(with_agent_axis(self.env), self.network, self.num_envs, self.num_steps)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the config as plain nested data, the form of ``config.json`` and of presets."""
         return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
@@ -217,7 +224,7 @@ class TrainConfig:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        named = isinstance(value, (Environment, Teacher))
+        named = isinstance(value, (Environment, Teacher, BonusChoice))
         return ({"name": name_of(type(value))} if named else {}) | fields
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

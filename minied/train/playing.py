@@ -26,6 +26,7 @@ class Played(struct.PyTreeNode):
     carry: Any  # the memory before the first step, of the levels that were played on this device
     rollout: Rollout  # likewise; agents that a past policy plays are not present in it
     last_values: jax.Array  # f32[R', N, K], likewise, of the observations after the last step
+    last_observations: Any  # [R', N, ...], likewise, those; of the next episode where the last step ended one
     advantages: jax.Array  # f32[T, R', N], likewise
     outcome: Outcome  # [R, ...], of all levels
     games: Any = ()  # all games by who plays them, see `SelfPlay.games`; () where nobody is past
@@ -73,7 +74,7 @@ def play(
         start,
         setting.num_steps * num_rollouts,
         bootstrap_truncated=setting.ppo.bootstrap_truncated,
-        keep=setting.needs & KEPT_BY_ROLLOUT | ({"novelty"} if setting.bonus else set()),
+        keep=setting.needs & KEPT_BY_ROLLOUT | (setting.bonus.keeps if setting.bonus else frozenset()),
         keep_activations_of=num_activations,
         part=lambda tree: spread.part(tree, groups, axis=1),
         num_levels=num_levels,
@@ -89,7 +90,7 @@ def play(
         setting, parameters, start.carry, rollout, last_values, advantages, episodes, levels, max_returns
     )
     outcome = spread.whole(Outcome(episodes, signals), groups)
-    return Played(start.carry, rollout, last_values, advantages, outcome, games)
+    return Played(start.carry, rollout, last_values, end.observations, advantages, outcome, games)
 
 
 def probe_of(setting: Setting, parameters: Parameters) -> Probe:

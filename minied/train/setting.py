@@ -1,5 +1,6 @@
 """What does not change during a run, split into numbers (arguments of the compiled program) and the rest (static)."""
 
+import dataclasses
 import math
 
 import jax
@@ -12,7 +13,7 @@ from minied.levels.space import LevelSpace
 from minied.scores.base import needs_of
 from minied.spread import Spread, spread_of
 from minied.students.base import Student
-from minied.students.bonuses.counts import CountBonus
+from minied.students.bonuses.base import Bonus, Surroundings
 from minied.students.networks.teams import student_of
 from minied.students.ppo import PPOConfig
 from minied.teachers.base import Teacher
@@ -25,7 +26,7 @@ class Setting(struct.PyTreeNode):
 
     teacher: Teacher
     ppo: PPOConfig
-    bonus: CountBonus | None  # None: there is none, which costs nothing
+    bonus: Bonus | None  # None: there is none, which costs nothing
     total_updates: jax.Array  # i32[]
     max_rollouts: jax.Array  # i32[], batches of steps after which no further iteration begins
     env: Environment = struct.field(pytree_node=False)  # with an agent axis
@@ -37,6 +38,7 @@ class Setting(struct.PyTreeNode):
     num_levels: int = struct.field(pytree_node=False)
     num_steps: int = struct.field(pytree_node=False)
     spread: Spread = struct.field(pytree_node=False)
+    surroundings: Surroundings = struct.field(pytree_node=False)  # of the bonus
     correlations: tuple[str, ...] = struct.field(pytree_node=False)  # names of scores to compare with exact regret
 
     @property
@@ -52,10 +54,11 @@ class Setting(struct.PyTreeNode):
         ``student`` is another network than that of ``config``, if there is one.
         """
         student = student_of(config.env, config.network) if student is None else student
+        spread, bonus = spread_for(config), config.bonus
         return cls(
             teacher=config.teacher.traced(),
             ppo=config.ppo.traced(),
-            bonus=config.bonus.traced() if config.bonus.coefficient else None,
+            bonus=bonus.traced() if isinstance(bonus, Bonus) else None,
             total_updates=jnp.int32(config.updates),
             max_rollouts=jnp.int32(config.max_rollouts),
             env=with_agent_axis(config.env),
@@ -66,7 +69,8 @@ class Setting(struct.PyTreeNode):
             self_play=SelfPlay.of(config.self_play, config.env, config.num_envs, student),
             num_levels=config.num_envs,
             num_steps=config.num_steps,
-            spread=spread_for(config),
+            spread=spread,
+            surroundings=dataclasses.replace(config.surroundings, spread=spread),
             correlations=config.log_score_correlations,
         )
 

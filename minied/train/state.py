@@ -15,6 +15,7 @@ from minied.teachers.base import Schedule
 from minied.train.setting import Setting
 
 _OTHERS = 0x07E25  # names the branch of a student's key from which the others of its population are drawn
+_BONUS = 0xB0C05  # names the branch of a student's key from which what its bonus learns with is drawn
 _SCHEDULE = 0x5C4ED  # names the schedule's branch of its seed's keys
 
 
@@ -127,4 +128,7 @@ def _others(key: jax.Array, setting: Setting) -> Any:
 def _new_student(key: jax.Array, setting: Setting) -> StudentState:
     """Return a student that has learnt nothing. Consumes ``key``."""
     student = init_student(key, setting.student, setting.ppo)
-    return student.replace(bonus=setting.bonus.init()) if setting.bonus else student
+    if setting.bonus is None:
+        return student
+    # The student's parameters come from `key` itself, of which this is a child.
+    return student.replace(bonus=setting.bonus.init(jax.random.fold_in(key, _BONUS), setting.surroundings))

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from flax import struct
 
 from minied.episodes import EpisodeSummary
-from minied.experience import advantages_of, batch_of
+from minied.experience import advantages_of, batch_of, experience_of
 from minied.rollout import Rollout
 from minied.students import distributions, ppo
 from minied.students.base import Earlier, Parameters, RecordingStudent
 from minied.students.batch import Batch
+from minied.students.bonuses.base import Bonus, Paid
 from minied.students.ppo import StudentState
 from minied.teachers.base import Outcome, Plan, Proposal, Schedule
 from minied.teachers.contract import checked_observation, checked_proposal
@@ -23,6 +24,8 @@ from minied.train.metrics import Metrics, level_metrics, metrics_by_student, sco
 from minied.train.playing import Played, play, probe_of
 from minied.train.setting import Setting
 from minied.train.state import Member, map_members
+
+_BONUS = 0xB0C05  # names the branch of an update's key from which its bonus draws; the others are its epochs'
 
 
 def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) -> tuple[Member, Metrics]:
@@ -35,7 +38,9 @@ def iterate(setting: Setting, schedule: Schedule, plan: Plan, member: Member) ->
     teacher_state, proposal = checked_proposal(
         teacher, propose_key, member.teacher, plan, space, setting.num_levels, probe
     )
-    population, outcome, metrics = _students(setting, schedule, plan, member, proposal, play_key, update_key)
+    # What the teacher knew before it sees what is paid.
+    mastery = teacher.mastery(teacher_state) if setting.bonus else None
+    population, outcome, metrics = _students(setting, schedule, plan, member, proposal, mastery, play_key, update_key)
     teacher_state = checked_observation(teacher, teacher_state, plan, proposal, outcome, space)
 
     metrics |= {f"teacher/{name}": value for name, value in teacher.metrics(teacher_state, space).items()}
@@ -53,6 +58,7 @@ def _students(
     plan: Plan,
     member: Member,
     proposal: Proposal,
+    mastery: jax.Array | None,
     play_key: jax.Array,
     update_key: jax.Array,
 ) -> tuple[StudentState, Outcome, Metrics]:
@@ -82,7 +88,7 @@ def _students(
             opponents=opponents,
         )
         model = _model_of(setting, number, population)
-        state, metrics = _learn(setting, plan, state, played, keys[1], model)
+        state, metrics = _learn(setting, plan, state, played, mastery, keys[1], model)
         if self_play is not None and opponents is not None:
             metrics |= self_play.metrics(played.games, opponents)
         return state, played.outcome, metrics
@@ -156,6 +162,7 @@ def _learn(
     plan: Plan,
     state: StudentState,
     played: Played,
+    mastery: jax.Array | None,
     key: jax.Array,
     model: Model | None = None,
 ) -> tuple[StudentState, Metrics]:
@@ -165,9 +172,14 @@ def _learn(
     """
     num_agents = setting.env.num_agents
     num_levels = _num_rows(setting) // num_agents
-    rollout = jax.tree.map(lambda leaf: leaf[:, :num_levels], played.rollout.replace(activations=()))
+    rollout, advantages = jax.tree.map(
+        lambda leaf: leaf[:, :num_levels], (played.rollout.replace(activations=()), played.advantages)
+    )
+    last_values, last_observations = jax.tree.map(
+        lambda leaf: leaf[:num_levels], (played.last_values, played.last_observations)
+    )
     carry = jax.tree.map(lambda leaf: leaf[: _num_rows(setting)], played.carry)
-    batch = batch_of(rollout, played.advantages[:, :num_levels], carry)
+    batch = batch_of(rollout, advantages, carry)
     if kept := played.rollout.activations:
         batch = batch.replace(earlier=Earlier(kept, hold=jnp.bool_(True)))
     rate = ppo.learning_rate(setting.ppo, plan.progress)
@@ -177,9 +189,11 @@ def _learn(
         cloned = None if model is None else _policy_to_clone(setting, model, batch)
         learnt_from, student, paid = batch.replace(cloned=cloned), state, {}
         if setting.bonus:
-            advantages, student, paid = _with_bonus(setting, state, rollout, played.last_values[:num_levels])
-            rewarded = batch_of(rollout, advantages, carry)
-            learnt_from = learnt_from.replace(advantages=rewarded.advantages, targets=rewarded.targets)
+            experience = experience_of(rollout, last_observations)
+            bonus_key = jax.random.fold_in(key, _BONUS)
+            earned = setting.bonus.pay(bonus_key, state.bonus, experience, mastery, setting.surroundings)
+            student, paid = state.replace(bonus=earned.state), earned.metrics
+            learnt_from = _with_pay(setting, setting.bonus, earned, learnt_from, rollout, last_values, advantages)
         after, metrics = ppo.update(
             key, setting.student, student, learnt_from, setting.ppo, rate, num_agents, setting.spread
         )
@@ -192,18 +206,26 @@ def _learn(
     return jax.lax.cond(plan.train, learn, skip)
 
 
-def _with_bonus(
-    setting: Setting, state: StudentState, rollout: Rollout, last_values: jax.Array
-) -> tuple[jax.Array, StudentState, Metrics]:
-    """Return advantages ``f32[T, B, N]`` of rewards with the bonus, the student that remembers it, and metrics of it."""
-    assert setting.bonus
-    remembered, bonus = setting.bonus.pay(state.bonus, rollout.novelty, setting.spread)
-    of_agents = bonus[..., None]
-    if rollout.present is not None:
-        of_agents = jnp.where(rollout.present, of_agents, 0.0)
-    rewarded = rollout.replace(rewards=setting.bonus.reward_weight * rollout.rewards + of_agents)
-    metrics = {"bonus": setting.spread.mean(bonus.mean()), "bonus_slots_filled": setting.bonus.filled(remembered)}
-    return advantages_of(setting.ppo, rewarded, last_values), state.replace(bonus=remembered), metrics
+def _with_pay(
+    setting: Setting,
+    bonus: Bonus,
+    paid: Paid,
+    batch: Batch,
+    rollout: Rollout,
+    last_values: jax.Array,
+    advantages: jax.Array,
+) -> Batch:
+    """Return the batch with what a bonus pays: in one stream with the world's rewards, or beside it.
+
+    ``advantages`` ``f32[T, B, N]`` and ``last_values`` ``f32[B, N, K]`` are of the world's rewards.
+    """
+    if paid.advantages is not None:
+        both = batch_of(rollout, bonus.reward_weight * advantages + paid.advantages, batch.carry)
+        return batch.replace(advantages=both.advantages)  # the student's own values learn the world's rewards alone
+    assert paid.rewards is not None
+    rewarded = rollout.replace(rewards=bonus.reward_weight * rollout.rewards + paid.rewards)
+    both = batch_of(rollout, advantages_of(setting.ppo, rewarded, last_values), batch.carry)
+    return batch.replace(advantages=both.advantages, targets=both.targets)
 
 
 def _policy_to_clone(setting: Setting, model: Model, batch: Batch) -> jax.Array:

@@ -6,6 +6,9 @@ from minied.config import config_from_dict, load_config, presets
 from minied.config.parsing import parse_config
 from minied.errors import UserError
 from minied.registry import name_of
+from minied.students.bonuses.achievements import AchievementBonus
+from minied.students.bonuses.base import NoBonus
+from minied.students.bonuses.counts import CountBonus
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.train.config import TrainConfig
 
@@ -71,6 +74,24 @@ def test_another_env_drops_the_presets_options(config_file):
     config = load_config(config_file, [f"--env={OTHER_ENV}", "--env.colour", "blue"])
     assert config.env == OtherLine(colour="blue")
     assert config.teacher == Picky(temperature=0.5)
+
+
+def test_a_bonus_is_chosen_by_name(config_file, tmp_path):
+    assert load_config(config_file).bonus == NoBonus()
+    chosen = load_config(config_file, ["--bonus", "counts", "--bonus.coefficient", "0.2"])
+    assert chosen.bonus == CountBonus(coefficient=0.2)
+    assert chosen.to_dict()["bonus"]["name"] == "counts"
+    assert config_from_dict(chosen.to_dict()) == chosen
+    path = tmp_path / "with_counts.yaml"
+    path.write_text("include: small.yaml\nbonus: {name: counts, feature: observation, reward_weight: 0}\n")
+    counts = CountBonus(feature="observation", reward_weight=0.0)
+    assert load_config(str(path)).bonus == counts
+    assert load_config(str(path), ["--bonus", "none"]).bonus == NoBonus()
+    assert (
+        load_config(str(path), ["--bonus", "achievements"]).bonus == AchievementBonus()
+    )  # the other's options are gone
+    by_path = "minied.students.bonuses.counts:CountBonus"
+    assert load_config(str(path), ["--bonus", by_path]).bonus == counts
 
 
 @pytest.mark.parametrize(("text", "value"), [("1e-3", 1e-3), ("1", 1.0), ("1.5E+2", 150.0), (".5", 0.5), ("5e0", 5.0)])

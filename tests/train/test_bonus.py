@@ -11,7 +11,8 @@ from tiny_runs import copy, equal
 from toy_designers import EditableCorridor
 
 from minied.errors import UserError
-from minied.levels.space import hash_words
+from minied.hashing import hash_words
+from minied.students.bonuses.base import NoBonus
 from minied.students.bonuses.counts import CountBonus
 from minied.students.ppo import PPOConfig
 from minied.teachers.prioritized_level_replay import PrioritizedLevelReplay, RobustPrioritizedLevelReplay
@@ -38,7 +39,8 @@ class Clock(EditableCorridor):
 def config_of(coefficient=C, wage=0.0, num_devices=1, reward_weight=1.0, **changes):
     env = Clock(length=5, max_steps=6, wage=wage)
     ppo = PPOConfig(learning_rate=0.01, num_epochs=2, adam_epsilon=1e-3, normalize_advantages=False)
-    bonus = CountBonus(coefficient=coefficient, reward_weight=reward_weight, table_size=4096)
+    options = {"coefficient": coefficient, "reward_weight": reward_weight, "table_size": 4096}
+    bonus = CountBonus(**options) if coefficient else NoBonus()
     return spread_runs.config_of(num_devices=num_devices, **{"env": env, "ppo": ppo, "bonus": bonus} | changes)
 
 
@@ -128,7 +130,7 @@ def test_without_one_there_is_nothing_of_it():
     config = config_of(coefficient=0.0)
     program = Program(config)
     assert jax.tree.leaves(program.init().members.student.bonus) == []
-    plain = Program(dataclasses.replace(config, bonus=CountBonus()))
+    plain = Program(dataclasses.replace(config, bonus=NoBonus()))
     structures = [jax.tree.structure(each._setting) for each in (program, plain)]
     assert structures[0] == structures[1]
     # A coefficient is a number: another one compiles nothing anew.
@@ -153,6 +155,6 @@ def test_a_world_that_does_not_tell_is_told_before_anything_compiles(env, found)
     config = config_of(env=Scalar(length=5, max_steps=6) if env == "scalar" else env)
     with pytest.raises(UserError) as error:
         Program(config).check()
-    allowed = "allowed where states are counted (bonus.coefficient above 0): uint32[2], a hash of the state"
+    allowed = "allowed where states are counted (--bonus.feature state): uint32[2], a hash of the state"
     assert str(error.value) == f"{found}; {allowed}"
-    Program(dataclasses.replace(config, bonus=CountBonus())).check()
+    Program(dataclasses.replace(config, bonus=NoBonus())).check()
