@@ -28,7 +28,8 @@ NETWORK = NetworkConfig(
 )
 LEARNER = PPOConfig(learning_rate=0.01, num_epochs=1)
 TEACHERS, SCORES = registry.names("teacher"), registry.names("score")
-UNSCORED = ("domain_randomization", "fixed_curriculum", "minimax_adversary", "paired")  # teachers without a `score`
+OF_TASKS = ("learning_progress", "ordered_tasks", "uniform_tasks", "windowed_slope")
+UNSCORED = ("domain_randomization", "fixed_curriculum", "minimax_adversary", "paired", *OF_TASKS)  # without a `score`
 REGRETS = ("flexible_regret", "mean_relative_regret", "population_regret", "relative_regret")
 """Scores that compare students."""
 IMPOSSIBLE = [(name, score) for name in ("ncc", "repaired", "sfl") for score in REGRETS]
@@ -51,6 +52,11 @@ OPTIONS = {
     "parallel_accel": _REPLAY | {"score": "one_step_td"},
     "map_elites": _REPLAY | _ALWAYS | {"score": "return_variance", "features": ("start",), "feature_ranges": (1.0, 6.0)},
     "learned_mixture": _REPLAY | {"score": "mean_return", "file": "suite:ends"},
+    # 6 levels are rounded up to 2 batches
+    "learning_progress": {"measure": "probe", "probe_every": 3, "probe_levels": 6, "uniform_share": 0.5},
+    "ordered_tasks": {"attempts_per_measurement": 1},
+    "uniform_tasks": {"attempts_per_measurement": 1},
+    "windowed_slope": {"attempts_per_measurement": 1, "window": 3},
     # 14 candidates are rounded up to 4 batches
     "sfl": {
         "score": "learnability", "buffer_size": 12, "num_candidates": 14, "candidate_rollouts": 2, "refresh_every": 3,
@@ -76,6 +82,10 @@ COUNTS = {
     "parallel_accel": (6, 9, 21),  # [new new new] once; then 6 times [R new M]
     "map_elites": (3, 2, 7),  # as accel
     "learned_mixture": (7, 2, 7),  # new new, then mixed batches, which count as none
+    "learning_progress": (7, 7, 13),  # probes in iterations 0, 3 and 6, each of 2 batches
+    "ordered_tasks": (7, 7, 7),
+    "uniform_tasks": (7, 7, 7),
+    "windowed_slope": (7, 7, 7),
     # refreshes in iterations 0, 3 and 6, each of 4 batches played twice: 7 + 3 · 4 · 2
     "sfl": (7, 12, 31),
     # likewise; 3 batches are the whole buffer: 7 + (3 + 1) · 2 at first, then twice (2 + 1) · 2 more

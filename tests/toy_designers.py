@@ -15,6 +15,7 @@ from minied.errors import UserError
 from minied.levels.designer import Designer
 from minied.levels.parameters import Choice, Interval, Parameters
 from minied.levels.space import Suite
+from minied.levels.tasks import Tasks
 from minied.spaces import Box, Dict, Discrete, Mask
 
 DESIGN_STEPS = 4
@@ -78,6 +79,20 @@ class CorridorDesigner(Designer):
 
 
 @dataclasses.dataclass(frozen=True)
+class CorridorTasks(Tasks):
+    """The starts, near ones first."""
+
+    length: int
+
+    @property
+    def names(self):
+        return tuple(f"start_{start}" for start in range(1, self.length + 1))
+
+    def level(self, key, tasks):
+        return CorridorLevel(tasks[0] + 1)
+
+
+@dataclasses.dataclass(frozen=True)
 class EditableCorridorLevels(CorridorLevels):
     """Corridors that can do all that a teacher may ask for. A level is drawn as ``S..G``: the start, and the goal."""
 
@@ -89,6 +104,10 @@ class EditableCorridorLevels(CorridorLevels):
     @property
     def designer(self):
         return CorridorDesigner(self.length)
+
+    @property
+    def tasks(self):
+        return CorridorTasks(self.length)
 
     def to_text(self, level):
         return "S" + "." * (int(level.start) - 1) + "G"

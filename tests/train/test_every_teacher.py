@@ -15,6 +15,7 @@ import scipy.stats
 from tiny_runs import (
     COUNTS,
     ENV,
+    OF_TASKS,
     TEACHERS,
     B,
     N,
@@ -82,7 +83,7 @@ class CountedCorridor(EditableCorridor):
 
 
 COUNTED = CountedCorridor(length=ENV.length, max_steps=ENV.max_steps)
-OWN_BRANCHES = ("accel", "learned_mixture", "ncc", "parallel_accel", "repaired", "sfl")
+OWN_BRANCHES = ("accel", "learned_mixture", "learning_progress", "ncc", "parallel_accel", "repaired", "sfl")
 """Teachers with an own `plan` and `propose`; but for plain PLR, which `test_loop` follows, and PAIRED, of which REPAIRED is
 made. The others share theirs."""
 BY_DEFAULT = [name if name in OWN_BRANCHES else pytest.param(name, marks=pytest.mark.slow) for name in TEACHERS]
@@ -107,6 +108,7 @@ DRAWN = {
     ),  # in each iteration new ones are drawn beside the replayed ones, and some of both are played
     "sfl": (7 + 12, 0),  # half of each batch is of a new one; three times 4 batches of candidates
     "ncc": (3, 0),  # one at each refresh
+    **dict.fromkeys(OF_TASKS, (0, 0)),  # levels come from the tasks
 }
 
 
@@ -247,6 +249,7 @@ ITERATIONS_OF_FIVE_BATCHES = dict.fromkeys(TEACHERS, 5) | {
     "ncc": 1,  # 1 + (3 + 1) · 2 in the first
     "paired": 3,  # 2 an iteration, one a student
     "repaired": 3,
+    "learning_progress": 3,  # 1 + 2 in the first
 }
 
 
