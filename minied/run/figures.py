@@ -10,7 +10,7 @@ from minied.evaluate import statistics
 from minied.run.comparison import Comparison
 from minied.run.evaluation import scores_of
 from minied.run.metrics import member_values
-from minied.run.pictures import empty_figure
+from minied.run.plots import empty_figure
 
 _ROW_HEIGHT = 0.28  # inches
 _MAX_NAME = 40

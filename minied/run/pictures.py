@@ -12,11 +12,13 @@ import numpy as np
 
 from minied.env import Milestone
 from minied.levels.space import LevelSpace, Suite
+from minied.run import task_pictures
 from minied.run.evaluation import evaluation_key
 from minied.run.files import Write, write_all
 from minied.run.folder import RunFolder
 from minied.run.metrics import member_values
 from minied.run.milestones import History, histories
+from minied.run.plots import empty_figure
 
 GALLERY_SHAPE = (4, 8)
 NUM_PROPOSALS = 256
@@ -43,6 +45,9 @@ def draw_run(folder: RunFolder, program: Any, state: Any, suite: str, *, with_ag
     }
     if statistics := histories(folder):
         pictures[folder.pictures / "statistics.png"] = lambda path: draw_statistics(statistics, env.milestones, path)
+    if space.has("tasks") and task_pictures.has_tasks(metrics := folder.read_rows("metrics")):
+        names = [space.tasks.names[number] for number in space.tasks.by_difficulty]
+        pictures[folder.pictures / "tasks.png"] = lambda path: task_pictures.draw_tasks(metrics, names, path)
     if space.has("draw"):
         pictures[folder.pictures / "gallery.png"] = lambda path: _draw_proposals(program, state, path)
         if with_agent and suite:
@@ -263,13 +268,3 @@ def write_animation(episodes: Sequence[tuple[str, Sequence[np.ndarray]]], path: 
     images = [frame(time) for time in range(length)]
     durations = [FRAME_MILLISECONDS] * (length - 1) + [1000]
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
-
-
-def empty_figure(width: float, height: float) -> Any:
-    """Return an empty figure, drawn by Agg whatever the machine's settings and without touching pyplot's state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure

@@ -6,7 +6,8 @@ from PIL import Image
 from run_world import ENV, LineSpace
 
 from minied.run import pictures
-from minied.run.pictures import CAPTION_HEIGHT, draw_learning_curve, empty_figure, write_animation
+from minied.run.pictures import CAPTION_HEIGHT, draw_learning_curve, write_animation
+from minied.run.plots import empty_figure
 
 
 def assert_shows_something(path, least=(100, 40)):
