@@ -28,8 +28,9 @@ def space(world: "Crafting") -> Dict:
     - ``inventory``: ``f32[2 K]``, of each item the share of `capacity`, then whether there is any.
     - ``goal``: ``f32[K]``, one-hot.
     - ``time``: ``f32[1]``, the share of the episode's steps that is over.
-    - ``nearest``, with a compass: ``f32[3 (C − 1)]``, of the nearest block of each kind how many rows down and columns right
-      it is, in parts of the map's sides, and 1; zeros where there is none.
+    - ``nearest``, with a compass: ``f32[3 (C − 1)]``, of the nearest block of each kind whether it is above (−1), beside (0)
+      or below (1), whether it is to the left (−1), beside or to the right (1), and ``1 / d``, d its distance in
+      moves, 1 next to the agent; zeros where there is none.
     - ``makeable``, if shown: ``f32[R]``, of each thing that is crafted, whether it could be now.
     - ``mask``, if actions are masked.
     """
@@ -88,9 +89,10 @@ def nearest(world: "Crafting", state: "CraftingState") -> jax.Array:
     ranked = distance * (height * width) + cells
     lowest = jnp.min(jnp.where(state.blocks.reshape(-1)[None, :] == codes[:, None], ranked[None, :], none), axis=1)
     there, cell = lowest < none, lowest % (height * width)
-    down = (cell // width - state.position[0]).astype(jnp.float32) / height
-    right = (cell % width - state.position[1]).astype(jnp.float32) / width
-    return jnp.where(there[:, None], jnp.stack([down, right, jnp.ones_like(down)], axis=1), 0.0).reshape(-1)
+    down = jnp.sign(cell // width - state.position[0]).astype(jnp.float32)
+    right = jnp.sign(cell % width - state.position[1]).astype(jnp.float32)
+    near = 1.0 / jnp.maximum(distance[cell], 1).astype(jnp.float32)
+    return jnp.where(there[:, None], jnp.stack([down, right, near], axis=1), 0.0).reshape(-1)
 
 
 def possible(world: "Crafting", state: "CraftingState") -> jax.Array:
