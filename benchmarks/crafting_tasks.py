@@ -1,0 +1,85 @@
+"""How many items can be made, by each of the teachers and bonuses of ``experiments/crafting``?
+
+Reads finished runs, each a folder of ``minied train crafting/NAME --num-seeds 5 --run-dir runs/NAME``, and counts the items
+whose success on the suite ``items`` is at least 5 %, in the newest evaluation of each run. Run before, as often as there are
+attempts to be: ``minied eval runs/NAME --suite items --attempts 10 --json > runs/NAME/items.json``; without that file the
+run's own last evaluation is read. Prints a table in Markdown, with 95 % intervals by the bootstrap over members, and draws how
+the numbers grew, as the teachers measured them.
+
+    python benchmarks/crafting_tasks.py runs/uniform runs/uniform_fixed_bonus runs/learning_progress --picture items.png
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minied.evaluate.statistics import stratified_bootstrap
+from minied.run.evaluation import scores_of
+from minied.run.folder import open_run
+from minied.run.metrics import member_values
+from minied.run.plots import empty_figure
+
+RELIABLE = 0.05
+MOSTLY = 0.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--picture", type=Path, help="where to draw how the numbers grew")
+    arguments = parser.parse_args()
+    rows = {path: last_evaluation(path) for path in arguments.runs}
+    number = scores_of(next(iter(rows.values()))).shape[1]
+    print(f"| run | steps of a member | of {number} items at 5 % | at 50 % | mean success |")
+    print("|---|---|---|---|---|")
+    for path, row in rows.items():
+        scores = scores_of(row)  # [S, items]
+        counts = [told((scores >= least).sum(axis=1), ".1f") for least in (RELIABLE, MOSTLY)]
+        steps = row.get("env_steps") or open_run(path).read_rows("evaluations")[-1]["env_steps"]
+        print(f"| {path.name} | {steps / 1e6:.1f} M | {counts[0]} | {counts[1]} | {told(scores.mean(axis=1), '.3f')} |")
+    if arguments.picture:
+        draw(arguments.runs, arguments.picture)
+
+
+def last_evaluation(path: Path) -> dict[str, Any]:
+    """Return the evaluation that `minied eval --json` left in ``items.json``, or else the run's own last one."""
+    kept = path / "items.json"
+    if kept.exists():
+        return json.loads(kept.read_text())["evaluation"]
+    return open_run(path).read_rows("evaluations")[-1]
+
+
+def told(members: np.ndarray, form: str) -> str:
+    """Return mean and interval of ``f64[S]``, and the members."""
+    values = np.asarray(members, float)
+    interval = stratified_bootstrap(
+        lambda scores: scores.mean(axis=(-2, -1)), values[:, None], generator=np.random.default_rng(0)
+    )
+    each = " ".join(format(value, form if form != ".1f" else ".0f") for value in values)
+    return f"{values.mean():{form}} [{float(interval.low):{form}}, {float(interval.high):{form}}] ({each})"
+
+
+def draw(runs: list[Path], picture: Path) -> None:
+    """Draw how many tasks were done now and then against environment steps: members thin, means thick."""
+    figure = empty_figure(7, 4.5)
+    axis = figure.subplots()
+    for number, path in enumerate(runs):
+        rows = open_run(path).read_rows("metrics")
+        steps = [row["env_steps"] / 1e6 for row in rows]
+        counts = np.stack([member_values(row["metrics"]["teacher/tasks_above_5_percent"]) for row in rows])
+        for member in counts.T:
+            axis.plot(steps, member, color=f"C{number}", alpha=0.25, linewidth=0.7)
+        axis.plot(steps, counts.mean(axis=1), color=f"C{number}", linewidth=2, label=path.name)
+    axis.set_xlabel("environment steps of one member, millions")
+    axis.set_ylabel("items with success of 5 % or more, as the teacher measures it")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(picture, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
