@@ -1,7 +1,7 @@
 """How is a map drawn at random, such that every kind of block can be reached?
 
-Blocks go to distinct uniform cells, and so does the agent. Where that leaves a kind of block behind others, the same draw is
-laid out anew with all blocks on cells of even row and column: the odd rows and columns are then free, and every block lies
+Blocks go to distinct uniform cells, and so does the agent. Where that leaves a kind of block behind others, or any block
+that depletes, the same draw is laid out anew with all blocks on cells of even row and column: the odd rows and columns are then free, and every block lies
 beside them. Letters: ``H W`` grid, ``n`` blocks.
 """
 
@@ -56,20 +56,24 @@ def draw_map(key: jax.Array, recipes: Recipes, height: int, width: int) -> tuple
 def all_reached(blocks: jax.Array, start: jax.Array, recipes: Recipes) -> jax.Array:
     """Return whether the agent can come beside some block of each kind that new maps have, ``bool[]``.
 
+    Beside as many as new maps have, if the kind depletes, so that there is enough for every item (`graph.check`).
+
     Args:
         blocks: codes ``u8[H, W]``.
         start: of the agent, ``i32[2]``.
         recipes: whose blocks they are.
     """
     height, width = blocks.shape
+    wanted = np.array([block.number if block.depletes else min(block.number, 1) for block in recipes.blocks])
+    kinds = np.flatnonzero(wanted)
+    if not kinds.size:
+        return jnp.bool_(True)
     free = bitboard.pack(blocks == 0)
     reached = search.flood(free, bitboard.cell(height, width, start), width)
     beside = bitboard.unpack(search.grow(reached, width), width)
     there = jnp.where(beside, blocks, 0).reshape(-1)
-    kinds = np.flatnonzero([block.number > 0 for block in recipes.blocks]) + 1
-    if not kinds.size:
-        return jnp.bool_(True)
-    return jnp.all(jnp.any(there[None, :] == jnp.asarray(kinds, jnp.uint8)[:, None], axis=1))
+    counts = jnp.sum(there[None, :] == jnp.asarray(1 + kinds, jnp.uint8)[:, None], axis=1, dtype=jnp.int32)
+    return jnp.all(counts >= jnp.asarray(wanted[kinds], jnp.int32))
 
 
 def _laid(codes: jax.Array, cells: jax.Array, height: int, width: int) -> jax.Array:

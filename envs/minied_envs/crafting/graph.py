@@ -43,8 +43,12 @@ def easy_to_hard(recipes: Recipes) -> tuple[int, ...]:
     return tuple(sorted(range(len(names)), key=lambda i: (tier[names[i]], sum(bill(recipes, names[i]).values()), i)))
 
 
-def check(recipes: Recipes, capacity: int) -> None:
-    """Raise `UserError` unless every item can be had by somebody who carries at most ``capacity`` of each."""
+def check(recipes: Recipes, capacity: int, reach: int) -> None:
+    """Raise `UserError` unless every item can be had.
+
+    By somebody who carries at most ``capacity`` of each, crafts near blocks within ``reach``, and begins with nothing on a
+    map of which all blocks that deplete can be reached. Blocks that deplete and can be placed are taken to suffice.
+    """
     tiers(recipes)
     for item in recipes.items:
         for name, number in item.craft:
@@ -53,23 +57,32 @@ def check(recipes: Recipes, capacity: int) -> None:
                     f"the item {item.name!r} of the recipes takes {number} of {name!r}; allowed with capacity = {capacity}:"
                     f" at most {capacity}"
                 )
+        if item.at and not reach:
+            raise UserError(
+                f"reach is 0, and the item {item.name!r} of the recipes is crafted at {item.at!r}; allowed: at least 1"
+            )
+    _check_supplies(recipes)
 
 
 def bill(recipes: Recipes, name: str) -> dict[str, int]:
     """Return how many of each item have to be collected or crafted, by name, until one has ``name`` and nothing before.
 
-    A tool is wanted once, and so is what is put down to be collected from or crafted near.
+    A tool is wanted once, and so is what is put down to be collected from or crafted near; but what is put down and
+    depletes is wanted each time.
     """
     items, tier = {item.name: item for item in recipes.items}, tiers(recipes)
+    depleting = {block.name for block in recipes.blocks if block.depletes}
     wanted, lasting, made = {name: 1}, set[str](), {}
     for each in sorted(items, key=lambda each: -tier[each]):  # what needs it comes before
         number = wanted.get(each, 0) + (each in lasting)
         if number:
             times = -(-number // items[each].makes)
             made[each] = times * items[each].makes
-            for part, count in items[each].craft:
+            for_good = set(_lasting_needs(recipes, items[each]))
+            used_up = for_good - {items[each].tool} if items[each].collect in depleting else set[str]()
+            for part, count in (*items[each].craft, *((placing, 1) for placing in used_up)):
                 wanted[part] = wanted.get(part, 0) + times * count
-            lasting |= set(_lasting_needs(recipes, items[each]))
+            lasting |= for_good - used_up
     return made
 
 
@@ -91,3 +104,17 @@ def _lasting_needs(recipes: Recipes, item: Item) -> list[str]:
             )
         found += placing
     return found
+
+
+def _check_supplies(recipes: Recipes) -> None:
+    """Raise `UserError` if a map has too few of a block that depletes for an item to be had."""
+    placed = {item.places for item in recipes.placed}
+    limited = {b.name: b.number for b in recipes.blocks if b.depletes and b.name not in placed}
+    sources = {item.name: item.collect for item in recipes.items if item.collect in limited}
+    for item in recipes.items if sources else ():
+        for name, number in bill(recipes, item.name).items():
+            if name in sources and number > limited[sources[name]]:
+                raise UserError(
+                    f"the item {item.name!r} of the recipes takes {number} of {name!r}, of whose block {sources[name]!r},"
+                    f" which depletes, a map has {limited[sources[name]]}; allowed: a number of at least {number}"
+                )

@@ -34,7 +34,7 @@ def check(level: CraftingLevel, recipes: Recipes, height: int, width: int, num_g
     if blocks.max() > len(recipes.blocks):
         raise UserError(f"blocks of the level has the code {blocks.max()}; allowed: 0 to {len(recipes.blocks)}")
     row, col = (int(part) for part in np.asarray(level.agent_position))
-    if not (row < height and col < width):
+    if not (0 <= row < height and 0 <= col < width):
         raise UserError(f"the agent is at row {row}, column {col}, outside of a {height}x{width} map")
     if blocks[row, col] != FLOOR:
         name = recipes.block_names[blocks[row, col] - 1]
@@ -58,7 +58,9 @@ def from_text(text: str, recipes: Recipes, height: int, width: int, num_goals: i
 
     Raises `UserError` that names the line.
     """
-    first, _, drawing = text.strip().partition("\n")
+    lines = text.splitlines()
+    head = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    first, drawing = "".join(lines[head : head + 1]).strip(), "\n" * (head + 1) + "\n".join(lines[head + 1 :])
     if not first.startswith(_GOALS):
         raise UserError(f"the first line of the level is {first!r}; allowed: `{_GOALS} ITEM`, then the map")
     names = [name.strip() for name in first.removeprefix(_GOALS).split(",")]

@@ -101,7 +101,8 @@ class CraftingLevelSpace(LevelSpace[CraftingLevel]):
         agent = level.agent_position.astype(jnp.int32)
         if not generator.all_reached(level.blocks, agent, world.graph):
             raise UserError(
-                "the level has a kind of block that the agent cannot come to, or has none; allowed: all of them"
+                "the level has a kind of block that the agent cannot come to, or too few of one; allowed: one of each kind"
+                " beside the agent's way, and of those that deplete as many as new maps have"
             )
         return level
 

@@ -12,9 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from minied.errors import UserError, suggestion
+from minied.yaml_text import read_yaml
 
 MAX_ITEMS = 250  # an item's number is one byte
 MAX_BLOCKS = 100
@@ -87,16 +86,22 @@ def text_of(source: str) -> str:
     Empty: minied's own. Raises `UserError` if the file cannot be read.
     """
     if not source:
-        return resources.files("minied_envs.crafting").joinpath("recipes.yaml").read_text(encoding="utf-8")
+        return _own_text()
     if "\n" in source:
         return source
     try:
-        return Path(source).read_text(encoding="utf-8")
+        text = Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         found = getattr(error, "strerror", None) or "it is not UTF-8"
         raise UserError(
             f"recipes is {source!r}, which cannot be read: {found}; allowed: a YAML file of recipes"
         ) from error
+    return text if "\n" in text else f"{text}\n"  # never taken for the name of a file, nor for nothing
+
+
+@functools.cache
+def _own_text() -> str:
+    return resources.files("minied_envs.crafting").joinpath("recipes.yaml").read_text(encoding="utf-8")
 
 
 @functools.cache
@@ -105,27 +110,26 @@ def parse(text: str) -> Recipes:
 
     Raises `UserError` that names the item or block, the field, and what is allowed.
     """
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" on line {where.line + 1}" if where is not None else ""
-        raise UserError(f"the recipes are no YAML{line}; allowed: the form of minied's own recipes.yaml") from error
+    document = read_yaml(text, "the text of recipes")
     if not isinstance(document, Mapping) or set(document) != {"blocks", "items"}:
-        found = ", ".join(map(str, document)) if isinstance(document, Mapping) else type(document).__name__
+        found = ", ".join(document) if isinstance(document, Mapping) else type(document).__name__
+        found = "nothing" if document is None else found
         raise UserError(f"the recipes hold {found or 'nothing'}; allowed: two mappings, blocks and items")
-    blocks = tuple(_block(str(name), data) for name, data in _entries(document["blocks"], "blocks", MAX_BLOCKS))
-    items = tuple(_item(str(name), data) for name, data in _entries(document["items"], "items", MAX_ITEMS))
+    blocks = tuple(_block(name, data) for name, data in _entries(document["blocks"], "blocks", MAX_BLOCKS))
+    items = tuple(_item(name, data) for name, data in _entries(document["items"], "items", MAX_ITEMS))
     recipes = Recipes(blocks, items)
     _check_symbols(recipes)
     _check_names(recipes)
     return recipes
 
 
-def _entries(section: Any, name: str, most: int) -> list[tuple[Any, Any]]:
+def _entries(section: Any, name: str, most: int) -> list[tuple[str, Any]]:
     if not isinstance(section, Mapping) or not 1 <= len(section) <= most:
         found = f"{len(section)} entries" if isinstance(section, Mapping) else repr(section)
         raise UserError(f"{name} of the recipes: {found}; allowed: a mapping of 1 to {most} entries")
+    for each in section:
+        if not each or each != each.strip() or "," in each or not each.isprintable():  # a level names items by commas
+            raise UserError(f"{name} of the recipes has the name {each!r}; allowed: words without commas")
     return list(section.items())
 
 
@@ -140,7 +144,7 @@ def _block(name: str, data: Any) -> Block:
     number, symbol = fields.get("number", 0), fields["symbol"]
     if not 0 <= number <= 2**15:
         raise UserError(f"{where}: number is {number}; allowed: 0 to {2**15}")
-    if len(symbol) != 1 or symbol.isspace() or symbol in RESERVED:
+    if len(symbol) != 1 or symbol.isspace() or not symbol.isprintable() or symbol in RESERVED:
         raise UserError(f"{where}: symbol is {symbol!r}; allowed: one character other than {' '.join(RESERVED)}")
     return Block(name, number, symbol, (colour[0], colour[1], colour[2]), fields.get("depletes", False))
 
@@ -155,7 +159,7 @@ def _item(name: str, data: Any) -> Item:
     for field, way in (("tool", "collect"), ("at", "craft"), ("makes", "craft")):
         if field in fields and way not in ways:
             raise UserError(f"{where} has {field}; allowed: only with {way}")
-    inputs = tuple((str(each), number) for each, number in fields.get("craft", {}).items())
+    inputs = tuple(fields.get("craft", {}).items())
     for each, number in (*inputs, ("makes", fields.get("makes", 1))):
         if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 100:
             raise UserError(f"{where}: {each} is {number!r}; allowed: 1 to 100")
@@ -176,7 +180,7 @@ def _fields(where: str, data: Any, kinds: Mapping[str, type], required: tuple[st
         raise UserError(f"{where} is {data!r}; allowed: a mapping of {', '.join(kinds)}")
     for field, value in data.items():
         if field not in kinds:
-            raise UserError(f"{where} has {field!r}{suggestion(str(field), list(kinds))}; allowed: {', '.join(kinds)}")
+            raise UserError(f"{where} has {field!r}{suggestion(field, list(kinds))}; allowed: {', '.join(kinds)}")
         kind = kinds[field]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             told = {int: "a whole number", str: "a word", list: "a list", bool: "true or false", Mapping: "a mapping"}

@@ -56,7 +56,7 @@ def act(world: "Crafting", state: CraftingState, action: jax.Array) -> tuple[Cra
     left = jnp.where(works, state.inventory - jnp.asarray(tables.takes)[action], state.inventory)
     gives = jnp.where(works, jnp.asarray(tables.gives)[action], 0)
     items = jnp.arange(left.shape[0], dtype=jnp.int32)
-    gives = gives + (collects & (items == jnp.asarray(tables.collected)[ahead.code]))
+    gives = gives + (collects & (items == jnp.asarray(tables.collected)[ahead.code])).astype(jnp.int32)
     inventory = jnp.minimum(left + gives, world.capacity)
 
     cells = jnp.arange(state.blocks.size, dtype=jnp.int32).reshape(state.blocks.shape)
@@ -78,11 +78,16 @@ def faced(world: "Crafting", state: CraftingState) -> Faced:
 
 
 def can_collect(world: "Crafting", state: CraftingState, ahead: Faced) -> jax.Array:
-    """Return whether the faced block gives something with the tools at hand, ``bool[]``."""
+    """Return whether collecting changes anything, ``bool[]``: the faced block gives something with the tools at hand.
+
+    Somebody who has no room for it collects only to remove a block that depletes.
+    """
     tables, num_items = tables_of(world.graph), len(world.graph.items)
     has = jnp.append(state.inventory > 0, True)  # the item K, no tool, everybody has
-    gives = jnp.asarray(tables.collected)[ahead.code] < num_items
-    return ahead.inside & gives & has[jnp.asarray(tables.tool)[ahead.code]]
+    has_room = jnp.append(state.inventory < world.capacity, False)  # nobody has for the item K, nothing
+    item = jnp.asarray(tables.collected)[ahead.code]
+    changes = has_room[item] | (jnp.asarray(tables.depletes)[ahead.code] & (item < num_items))
+    return ahead.inside & changes & has[jnp.asarray(tables.tool)[ahead.code]]
 
 
 def can_craft(world: "Crafting", state: CraftingState, near: jax.Array, action: jax.Array) -> jax.Array:

@@ -79,7 +79,7 @@ class Crafting(Environment[CraftingLevel, CraftingState]):
             raise UserError(f"view_size is {self.view_size}; allowed: odd numbers from 1")
         if self.recipes:  # so that a run is described by its config alone
             object.__setattr__(self, "recipes", recipes.text_of(self.recipes))
-        graph.check(self.graph, self.capacity)
+        graph.check(self.graph, self.capacity, self.reach)
         generator.check_fits(self.graph, self.height, self.width)
 
     @property
@@ -125,7 +125,7 @@ class Crafting(Environment[CraftingLevel, CraftingState]):
 
         ``info["achievements"]`` ``bool[K]`` are the items obtained for the first time in this episode, but for the
         goal. ``info["statistics"]``: ``items_obtained``, how many different ones, and with several goals
-        ``goal_0_done`` and so on.
+        ``goal_0_done`` and so on: 1 or 0, NaN for a goal to which no step was given.
         """
         state, obtained = act(self, state, action)
         goal = level.goals[jnp.minimum(state.place, self.num_goals - 1)].astype(jnp.int32)
@@ -137,9 +137,12 @@ class Crafting(Environment[CraftingLevel, CraftingState]):
         truncated = ~terminated & ((state.time >= self.max_steps) | (state.place >= self.num_goals))
         statistics = {"items_obtained": jnp.sum(state.seen, dtype=jnp.int32).astype(jnp.float32)}
         if self.num_goals > 1:
-            # The goal under way at the last step counts as not reached, those that were never told as not defined.
-            told = jnp.arange(self.num_goals, dtype=jnp.int32) <= state.place
-            success = jnp.where(told, state.done.astype(jnp.float32), jnp.nan)
+            # The goal under way at the last step counts as not reached. Not defined: those to which no step was given,
+            # also that which was told at the very end.
+            was_tried = jnp.arange(self.num_goals, dtype=jnp.int32) < state.place + (state.goal_time > 0).astype(
+                jnp.int32
+            )
+            success = jnp.where(was_tried, state.done.astype(jnp.float32), jnp.nan)
             statistics |= {name: success[i] for i, name in enumerate(success_statistics(self))}
         info = {"achievements": achievements, "statistics": statistics}
         return observe.observe(self, state, level), state, reached.astype(jnp.float32), terminated, truncated, info
@@ -155,7 +158,7 @@ class Crafting(Environment[CraftingLevel, CraftingState]):
         here = jnp.arange(self.num_goals, dtype=jnp.int32) == state.place
         return state.replace(
             done=state.done | (here & reached),
-            place=state.place + is_over,
+            place=state.place + is_over.astype(jnp.int32),
             goal_time=jnp.where(is_over, 0, goal_time),
         )
 
