@@ -213,4 +213,5 @@ class Game:
         if not cells:
             return 0.0, 0.0, 0.0
         near = min(cells, key=lambda cell: abs(cell[0] - row) + abs(cell[1] - col))  # the first of equals
-        return (near[0] - row) / self.height, (near[1] - col) / self.width, 1.0
+        down, right = near[0] - row, near[1] - col
+        return float((down > 0) - (down < 0)), float((right > 0) - (right < 0)), 1 / max(abs(down) + abs(right), 1)
