@@ -1,10 +1,10 @@
 """How many items can be made, by each of the teachers and bonuses of ``experiments/crafting``?
 
-Reads finished runs, each a folder of ``minied train crafting/NAME --num-seeds 5 --run-dir runs/NAME``, and counts the items
-whose success on the suite ``items`` is at least 5 %, in the newest evaluation of each run. Run before, as often as there are
-attempts to be: ``minied eval runs/NAME --suite items --attempts 10 --json > runs/NAME/items.json``; without that file the
-run's own last evaluation is read. Prints a table in Markdown, with 95 % intervals by the bootstrap over members, and draws how
-the numbers grew, as the teachers measured them.
+Reads finished runs, each a folder of ``minied train crafting/NAME --num-seeds 5 --run-dir runs/NAME``, and counts the
+items whose success on the suite ``items`` is at least 5 %, in the newest evaluation of each run. Run before, as often
+as there are attempts to be: ``minied eval runs/NAME --suite items --attempts 10 --json > runs/NAME/items.json``;
+without that file the run's own last evaluation is read. Prints a table in Markdown, with 95 % intervals by the
+bootstrap over members, and draws how the numbers grew, as the teachers measured them.
 
     python benchmarks/crafting_tasks.py runs/uniform runs/uniform_fixed_bonus runs/learning_progress --picture items.png
 """
