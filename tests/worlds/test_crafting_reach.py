@@ -23,7 +23,7 @@ items:
 """
 WORLDS = {
     "minied's own": Crafting(),
-    "crowded": Crafting(height=7, width=11),  # room for 24, and 21 blocks: most maps are the tidy ones
+    "crowded": Crafting(height=7, width=11),  # room for 24, and 21 blocks: a third of the maps are tidy
     "small": Crafting(height=5, width=6, recipes=samples.SMALL),
     "every block is needed": Crafting(height=4, width=5, recipes=LOGGING, reach=1, capacity=4),
     "smallest": Crafting(height=2, width=2, recipes=samples.SMALLEST),
