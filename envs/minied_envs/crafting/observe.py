@@ -31,7 +31,7 @@ def space(world: "Crafting") -> Dict:
     - ``nearest``, with a compass: ``f32[3 (C − 1)]``, of the nearest block of each kind whether it is above (−1), beside (0)
       or below (1), whether it is to the left (−1), beside or to the right (1), and ``1 / d``, d its distance in
       moves, 1 next to the agent; zeros where there is none.
-    - ``makeable``, if shown: ``f32[R]``, of each thing that is crafted, whether it could be now.
+    - ``makeable``, if shown and if anything is crafted: ``f32[R]``, of each thing that is crafted, whether it could be now.
     - ``mask``, if actions are masked.
     """
     num_items, num_codes = len(world.graph.items), 1 + len(world.graph.blocks)
@@ -45,7 +45,7 @@ def space(world: "Crafting") -> Dict:
     ]
     if world.compass:
         parts.append(("nearest", Box(-1.0, 1.0, (3 * (num_codes - 1),))))
-    if world.show_makeable:
+    if _shows_makeable(world):
         parts.append(("makeable", Box(0.0, 1.0, (len(world.graph.crafted),))))
     if world.mask_actions:
         parts.append(("mask", Mask(len(action_names(world.graph)))))
@@ -66,13 +66,18 @@ def observe(world: "Crafting", state: "CraftingState", level: CraftingLevel) -> 
     }
     if world.compass:
         observation["nearest"] = nearest(world, state)
-    if world.show_makeable or world.mask_actions:
+    if _shows_makeable(world) or world.mask_actions:
         works = possible(world, state)
-    if world.show_makeable:
+    if _shows_makeable(world):
         observation["makeable"] = works[tables_of(world.graph).is_craft].astype(jnp.float32)
     if world.mask_actions:
         observation["mask"] = works
     return observation
+
+
+def _shows_makeable(world: "Crafting") -> bool:
+    """Return whether there is a part ``makeable``: there may be nothing to craft."""
+    return world.show_makeable and bool(world.graph.crafted)
 
 
 def nearest(world: "Crafting", state: "CraftingState") -> jax.Array:

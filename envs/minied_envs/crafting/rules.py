@@ -49,7 +49,7 @@ def act(world: "Crafting", state: CraftingState, action: jax.Array) -> tuple[Cra
     is_move = action < COLLECT
     state = state.replace(direction=jnp.where(is_move, action, state.direction))
     ahead = faced(world, state)
-    collects = (action == COLLECT) & can_collect(world, state, ahead)
+    collects = ((action == COLLECT) | (is_move & world.walk_to_collect)) & can_collect(world, state, ahead)
     puts_down = can_place(world, state, ahead, action)
     works = puts_down | can_craft(world, state, codes_near(world, state), action)
 
