@@ -25,6 +25,7 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 
 from minied.errors import UserError
@@ -90,6 +91,8 @@ class Curiosity(Bonus):
 
     learning_rate: float = 1e-4
     """Step size of Adam for the networks that predict and the critic; constant. Published: 1e-4."""
+    adam_epsilon: float = 1e-5
+    """ε of Adam."""
     num_epochs: int = 4
     """Passes over a rollout in each update of the student. Published: 4, and 3 of forward dynamics."""
     num_minibatches: int = 4
@@ -119,7 +122,8 @@ class Curiosity(Bonus):
     def check(self) -> None:
         """Raise `UserError` for a value out of range."""
         super().check()
-        require_range(self, "learning_rate", 0, float("inf"), open_low=True)
+        for name in ("learning_rate", "adam_epsilon"):
+            require_range(self, name, 0, float("inf"), open_low=True)
         require_range(self, "proportion", 0, 1, open_low=True)
         for name in ("discount", "gae_lambda"):
             require_range(self, name, 0, 1)
@@ -162,7 +166,7 @@ class Curiosity(Bonus):
         critic = () if self.critic == "shared" else self._critic(shapes).init(critic_key, shapes.observation())
         return CuriosityState(
             fixed=fixed,
-            learner=Learner.of({"prediction": learnt, "critic": critic}),
+            learner=Learner.of({"prediction": learnt, "critic": critic}, self._optimizer),
             statistics=first_statistics(surroundings.env.observation_space),
             returns=IntrinsicReturns.of_nothing(surroundings.num_levels, surroundings.env.num_agents),
         )
@@ -253,7 +257,13 @@ class Curiosity(Bonus):
             proportion=self.proportion,
             num_levels=surroundings.num_levels,
             spread=surroundings.spread,
+            optimizer=self._optimizer,
         )
+
+    @property
+    def _optimizer(self) -> optax.GradientTransformation:
+        """Return the direction of descent; the rate is applied by `learn`."""
+        return optax.scale_by_adam(eps=self.adam_epsilon)
 
     def _critic(self, shapes: Shapes) -> Features:
         """Return the network of values, one number."""

@@ -20,8 +20,6 @@ Metrics = dict[str, jax.Array]
 Loss = Callable[[Parameters, Any, Mean, Mean], tuple[jax.Array, Metrics]]
 """Of parameters, samples ``[T', B, N, ...]``, and means: over what a predictor learns from, and over all that counts."""
 
-ADAM = optax.scale_by_adam()
-
 
 class Learner(struct.PyTreeNode):
     """Parameters and the state of their optimiser."""
@@ -30,7 +28,7 @@ class Learner(struct.PyTreeNode):
     optimizer: optax.OptState
 
     @classmethod
-    def of(cls, parameters: Parameters, optimizer: optax.GradientTransformation = ADAM) -> "Learner":
+    def of(cls, parameters: Parameters, optimizer: optax.GradientTransformation) -> "Learner":
         """Return a learner that has learnt nothing."""
         return cls(parameters, optimizer.init(parameters))
 
@@ -48,7 +46,7 @@ def learn(
     proportion: jax.Array | float,
     num_levels: int,
     spread: Spread,
-    optimizer: optax.GradientTransformation = ADAM,
+    optimizer: optax.GradientTransformation,
 ) -> tuple[Learner, Metrics]:
     """Return the learner after passes over a rollout, and the means of its metrics. Consumes ``key``.
 
