@@ -22,9 +22,11 @@ from minied.spread import ALONE, Spread
 from minied.students import distributions
 from minied.students.bonuses.base import Surroundings
 from minied.students.bonuses.counts import CountBonus
+from minied.students.bonuses.curiosity import Shapes
 from minied.students.bonuses.forward_dynamics import ForwardDynamicsBonus
 from minied.students.bonuses.learning import Learner, learn, squared_errors
-from minied.students.bonuses.networks import ForwardDynamics, InverseDynamics, one_hot
+from minied.students.bonuses.networks import Features, ForwardDynamics, InverseDynamics, one_hot
+from minied.students.bonuses.normalization import normalized
 from minied.students.bonuses.random_network_distillation import RandomNetworkDistillation
 from minied.students.networks.config import NetworkConfig
 
@@ -202,6 +204,31 @@ def stream(seed=0):
 
 
 EVERYBODY = jnp.ones((T, B, N), bool)
+
+
+@pytest.mark.parametrize("last_ends", [False, True])
+def test_it_goes_on_with_the_observations_after_the_last_step(last_ends):
+    """Those of a next episode's start too, if the last step ended one: only what is episodic stops there."""
+    lived = experience(ended=jnp.zeros((T, B), bool).at[-1].set(last_ends))
+    state = first(DISTILLATION)
+    found, shared = paid(DISTILLATION, state, lived), paid(SHARED, state, lived)
+    space, shapes = PARTY.env.observation_space, Shapes.of(PARTY)
+    critic = Features(shapes.observations, PARTY.network, 1, DISTILLATION.hidden_size)
+    rewards, values, last_values = (
+        np.asarray(each)
+        for each in (
+            shared.rewards / SHARED.coefficient,
+            *(
+                critic.apply(state.learner.parameters["critic"], normalized(found.state.statistics, space, seen))[
+                    ..., 0
+                ]
+                for seen in (lived.observations, lived.last_observations)
+            ),
+        )
+    )
+    for b in range(B):
+        expected = brute_force(rewards[:, b, 0], values[:, b, 0], last_values[b, 0])
+        np.testing.assert_allclose(found.advantages[:, b, 0], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_not_episodic_the_stream_is_that_of_all_episodes_in_a_row():
