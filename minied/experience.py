@@ -3,14 +3,13 @@
 Letters: ``T`` steps, ``R`` levels, ``N`` agents, ``K`` value heads.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from minied.rollout import Rollout
-from minied.students.advantages import generalized_advantages, temporal_differences
+from minied.students.advantages import Stream, generalized_advantages, over_streams, temporal_differences
 from minied.students.batch import Batch
 from minied.students.bonuses.base import Experience
 from minied.students.ppo import PPOConfig
@@ -77,18 +76,7 @@ def one_step_errors_of(config: PPOConfig, rollout: Rollout, last_values: jax.Arr
     return _over_streams(one, rollout, last_values)
 
 
-def _over_streams(function: Callable[..., jax.Array], rollout: Rollout, last_values: jax.Array) -> jax.Array:
-    """Map a function of one agent's stream over agents and levels.
-
-    The value of an agent that is not there is never learnt: it counts as 0, so that nothing is bootstrapped from it. What it
-    is rewarded with meanwhile is its own all the same.
-    """
-    ended = jnp.broadcast_to(rollout.ended[..., None], rollout.rewards.shape)
-    over_agents = jax.vmap(function, in_axes=(1, 1, 0, 1, 1), out_axes=1)
-    over_levels = jax.vmap(over_agents, in_axes=(1, 1, 0, 1, 1), out_axes=1)
-    values, last_value = rollout.values.mean(axis=-1), last_values.mean(axis=-1)
-    bootstrap = rollout.bootstrap_values
-    if rollout.present is not None:
-        values, bootstrap = (jnp.where(rollout.present, each, 0.0) for each in (values, bootstrap))
-        last_value = jnp.where(rollout.present[-1] & ~ended[-1], last_value, 0.0)
-    return over_levels(rollout.rewards, values, last_value, ended, bootstrap)
+def _over_streams(function: Stream, rollout: Rollout, last_values: jax.Array) -> jax.Array:
+    values, last_values = rollout.values.mean(axis=-1), last_values.mean(axis=-1)
+    bootstrap, present = rollout.bootstrap_values, rollout.present
+    return over_streams(function, rollout.rewards, values, last_values, rollout.ended, bootstrap, present)

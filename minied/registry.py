@@ -63,6 +63,8 @@ BONUSES = {
     "none": "minied.students.bonuses.base:NoBonus",
     "achievements": "minied.students.bonuses.achievements:AchievementBonus",
     "counts": "minied.students.bonuses.counts:CountBonus",
+    "forward_dynamics": "minied.students.bonuses.forward_dynamics:ForwardDynamicsBonus",
+    "random_network_distillation": "minied.students.bonuses.random_network_distillation:RandomNetworkDistillation",
 }
 
 

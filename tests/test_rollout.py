@@ -133,6 +133,17 @@ def test_trap_19_bootstrap_is_the_value_of_the_true_last_observation_and_only_wh
     )
 
 
+def test_next_observations_are_the_true_ones_also_at_an_end():
+    levels = script_levels(([0] * 3, 3, False), ([0] * 2, 2, True))
+    student = counting()
+    state = _start(jax.random.key(0), student, SCRIPT, levels)
+    keep = frozenset({"next_observations"})
+    _, rollout = rollouts.collect(jax.random.key(1), student, (), SCRIPT, levels, state, 6, keep=keep)
+    np.testing.assert_array_equal(rollout.observations[:, :, 0, 0].T, [[0, 1, 2, 0, 1, 2], [0, 1, 0, 1, 0, 1]])
+    np.testing.assert_array_equal(rollout.next_observations[:, :, 0, 0].T, [[1, 2, 3, 1, 2, 3], [1, 2, 1, 2, 1, 2]])
+    assert play(SCRIPT, student, levels, 6)[1].next_observations is None
+
+
 def test_last_values_are_of_the_observation_after_the_last_step():
     student = counting()
     levels = script_levels(([0] * 6, 6, True), ([0] * 4, 4, True))

@@ -72,14 +72,14 @@ def with_nothing_else(batch: Batch) -> Batch:
     remembered = _leads_to_counting(counts, batch.resets) if jax.tree.leaves(batch.carry) else counts
     earlier = batch.earlier
     if earlier is not None:
-        earlier = earlier.replace(activations=_only(remembered, earlier.activations))
+        earlier = earlier.replace(activations=only(remembered, earlier.activations))
     return batch.replace(
-        observations=_only(remembered, batch.observations),
+        observations=only(remembered, batch.observations),
         # Of a row of which anything counts, whatever the first step is: a memory may hold what is never forgotten.
-        carry=_only(jnp.any(counts, axis=0), batch.carry),
+        carry=only(jnp.any(counts, axis=0), batch.carry),
         earlier=earlier,
         **{
-            name: _only(counts, getattr(batch, name))
+            name: only(counts, getattr(batch, name))
             for name in ("actions", "log_probs", "values", "advantages", "targets", "cloned")
         },
     )
@@ -96,7 +96,7 @@ def _leads_to_counting(counts: jax.Array, resets: jax.Array) -> jax.Array:
     return jax.lax.scan(backward, jnp.zeros_like(counts[0]), (counts, resets), reverse=True)[1]
 
 
-def _only(kept: jax.Array, tree: Any) -> Any:
+def only(kept: jax.Array, tree: Any) -> Any:
     """Return ``tree``, whose leaves begin with the axes of ``kept``, with zeros elsewhere."""
     return jax.tree.map(
         lambda leaf: jnp.where(kept.reshape(*kept.shape, *(1,) * (leaf.ndim - kept.ndim)), leaf, jnp.zeros_like(leaf)),
