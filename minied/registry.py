@@ -16,6 +16,7 @@ from minied.errors import UserError, unknown_name
 TEACHERS = {
     "domain_randomization": "minied.teachers.domain_randomization:DomainRandomization",
     "accel": "minied.teachers.accel:Accel",
+    "alp_gmm": "minied.teachers.alp_gmm:ALPGMM",
     "fixed_curriculum": "minied.teachers.fixed_curriculum:FixedCurriculum",
     "learning_progress": "minied.teachers.learning_progress:LearningProgress",
     "learned_mixture": "minied.teachers.mixture:LearnedMixture",

@@ -21,8 +21,8 @@ def test_every_registered_name_loads_and_is_named_again(kind):
 
 def test_shipped_names_are_there():
     assert {
-        "accel", "domain_randomization", "fixed_curriculum", "learned_mixture", "map_elites", "ncc", "parallel_accel",
-        "parallel_plr", "plr", "robust_plr", "sfl", "uniform_replay",
+        "accel", "alp_gmm", "domain_randomization", "fixed_curriculum", "learned_mixture", "map_elites", "ncc",
+        "parallel_accel", "parallel_plr", "plr", "robust_plr", "sfl", "uniform_replay",
     } <= set(registry.names("teacher"))  # fmt: skip
     assert {
         "entropy", "exact_regret", "generalized_learnability", "l1_value_loss", "learnability", "least_confidence",

@@ -29,7 +29,8 @@ NETWORK = NetworkConfig(
 LEARNER = PPOConfig(learning_rate=0.01, num_epochs=1)
 TEACHERS, SCORES = registry.names("teacher"), registry.names("score")
 OF_TASKS = ("learning_progress", "ordered_tasks", "uniform_tasks", "windowed_slope")
-UNSCORED = ("domain_randomization", "fixed_curriculum", "minimax_adversary", "paired", *OF_TASKS)  # without a `score`
+UNSCORED = ("alp_gmm", "domain_randomization", "fixed_curriculum", "minimax_adversary", "paired", *OF_TASKS)
+"""Teachers without a `score`."""
 REGRETS = ("flexible_regret", "mean_relative_regret", "population_regret", "relative_regret")
 """Scores that compare students."""
 IMPOSSIBLE = [(name, score) for name in ("ncc", "repaired", "sfl") for score in REGRETS]
@@ -39,6 +40,10 @@ _REPLAY = {"buffer_size": 12, "minimum_fill": 0.5}  # warm once 6 levels were of
 _ALWAYS = {"replay_probability": 1.0}  # no chance is left in the plan
 _DESIGNING = {"network": NetworkConfig(memory="none", memory_size=4, head_size=4, embedding_size=2), "ppo": LEARNER}
 OPTIONS = {
+    # 3 batches between two fits, the first when 8 levels are stored
+    "alp_gmm": {
+        "fit_rate": 12, "fit_window": 8, "history_size": 16, "min_components": 1, "max_components": 3, "em_iterations": 3,
+    },
     "domain_randomization": {},
     "fixed_curriculum": {"file": "suite:ends", "updates_per_level": 2},
     "minimax_adversary": _DESIGNING,
@@ -69,6 +74,7 @@ OPTIONS = {
 
 COUNTS = {
     # teacher: student updates, batches of new levels, batches of B × T steps, of N = 7 iterations
+    "alp_gmm": (7, 7, 7),
     "domain_randomization": (7, 7, 7),
     "fixed_curriculum": (7, 0, 7),  # the levels are the user's
     "minimax_adversary": (7, 0, 7),

@@ -1,7 +1,7 @@
 """The corridor of `toy_worlds` with what teachers that edit or design ask for.
 
-One can be edited, designed step by step, read and written; of one the mask leaves nothing at a step; of one the levels are
-chosen by parameters.
+One can be edited, designed step by step, chosen by parameters, read and written; of one the mask leaves nothing at a step;
+of one the levels are chosen by parameters alone.
 """
 
 import dataclasses
@@ -108,6 +108,10 @@ class EditableCorridorLevels(CorridorLevels):
     @property
     def tasks(self):
         return CorridorTasks(self.length)
+
+    @property
+    def parameters(self):
+        return CorridorParameters(self.length)
 
     def to_text(self, level):
         return "S" + "." * (int(level.start) - 1) + "G"

@@ -76,6 +76,36 @@ class Parameters(abc.ABC, Generic[LevelT]):
         return jnp.ones(choice.number, bool)
 
 
+def check_parameters(parameters: Parameters) -> None:
+    """Raise `UserError` if ``parameters`` are none, or none of their parts is there, or two have one name."""
+    if not isinstance(parameters, Parameters):
+        raise UserError(
+            f"`parameters` of a level space is {parameters!r}; allowed: an instance of"
+            " minied.levels.parameters.Parameters, by a property"
+        )
+    parts = parameters.parts
+    if not isinstance(parts, (tuple, list)) or not all(isinstance(part, (Choice, Interval)) for part in parts):
+        raise UserError(
+            f"parts of {type(parameters).__name__} are {parts!r}; allowed: a tuple of Choice and Interval, by a property"
+        )
+    names = [part.name for part in parts]
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"parts of {type(parameters).__name__} are named {names}; allowed: at least one, no name twice")
+
+
+def allowed_choices(parameters: Parameters, index: int, values: jax.Array) -> jax.Array:
+    """Return `Parameters.allowed` of the `Choice` at ``index``, ``bool[number]``. Raises `UserError` for another shape."""
+    part = parameters.parts[index]
+    assert isinstance(part, Choice)
+    allowed = parameters.allowed(index, values)
+    if allowed.shape != (part.number,):
+        raise UserError(
+            f"allowed of {type(parameters).__name__} gives {list(allowed.shape)} for the parameter {part.name!r};"
+            f" allowed: one bool for each of its {part.number} choices"
+        )
+    return allowed
+
+
 class ParameterState(struct.PyTreeNode):
     """The parameters chosen so far."""
 
@@ -94,22 +124,7 @@ class ParameterDesigner(Designer[Any, ParameterState]):
     """Bins of an `Interval`."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.parameters, Parameters):
-            raise UserError(
-                f"`parameters` of a level space is {self.parameters!r}; allowed: an instance of"
-                " minied.levels.parameters.Parameters, by a property"
-            )
-        parts = self.parameters.parts
-        if not isinstance(parts, (tuple, list)) or not all(isinstance(part, (Choice, Interval)) for part in parts):
-            raise UserError(
-                f"parts of {type(self.parameters).__name__} are {parts!r}; allowed: a tuple of Choice and Interval, by a"
-                " property"
-            )
-        names = [part.name for part in parts]
-        if not names or len(set(names)) < len(names):
-            raise UserError(
-                f"parts of {type(self.parameters).__name__} are named {names}; allowed: at least one, no name twice"
-            )
+        check_parameters(self.parameters)
 
     @property
     def max_steps(self) -> int:
@@ -185,10 +200,6 @@ class ParameterDesigner(Designer[Any, ParameterState]):
     def _mask(self, index: int, values: jax.Array) -> jax.Array:
         """Return the actions that parameter ``index`` has left, ``bool[n]``."""
         part, total = self.parameters.parts[index], self.action_space.n
-        own = self.parameters.allowed(index, values) if isinstance(part, Choice) else jnp.ones(self.num_bins, bool)
-        if own.shape != (self._numbers[index],):
-            raise UserError(
-                f"allowed of {type(self.parameters).__name__} gives {list(own.shape)} for the parameter {part.name!r};"
-                f" allowed: one bool for each of its {self._numbers[index]} choices"
-            )
+        is_choice = isinstance(part, Choice)
+        own = allowed_choices(self.parameters, index, values) if is_choice else jnp.ones(self.num_bins, bool)
         return jnp.concatenate([own, jnp.zeros(total - own.shape[0], bool)])

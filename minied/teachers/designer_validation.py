@@ -31,15 +31,19 @@ def validate_designer(designer: Designer, space: LevelSpace, start_from: Start) 
     if names and (not isinstance(observation, dict) or set(observation) != set(names)):
         found = sorted(observation) if isinstance(observation, dict) else type(observation).__name__
         raise UserError(f"the observation of {name} has {found}; allowed: the parts of its space, {sorted(names)}")
-    built = jax.eval_shape(designer.level_of, state)
-    sampled = jax.eval_shape(space.sample, key)
+    if isinstance(designer, ParameterDesigner):
+        name = f"level of {type(designer.parameters).__name__} makes"
+    else:
+        name = f"the designer {name} builds"
+    require_levels_of(space, name, jax.eval_shape(designer.level_of, state))
+
+
+def require_levels_of(space: LevelSpace, who: str, built: Any) -> None:
+    """Raise `UserError` unless ``built`` has the shapes and types of a level of ``space``; ``who`` "makes" it."""
+    sampled = jax.eval_shape(lambda: space.sample(jax.random.key(0)))
     if jax.tree.map(_form, built) != jax.tree.map(_form, sampled):
-        if isinstance(designer, ParameterDesigner):
-            name = f"level of {type(designer.parameters).__name__} makes"
-        else:
-            name = f"the designer {name} builds"
         raise UserError(
-            f"{name} levels {_forms(built)}; allowed: as {type(space).__name__} samples them, {_forms(sampled)}"
+            f"{who} levels {_forms(built)}; allowed: as {type(space).__name__} samples them, {_forms(sampled)}"
         )
 
 

@@ -83,13 +83,16 @@ class CountedCorridor(EditableCorridor):
 
 
 COUNTED = CountedCorridor(length=ENV.length, max_steps=ENV.max_steps)
-OWN_BRANCHES = ("accel", "learned_mixture", "learning_progress", "ncc", "parallel_accel", "repaired", "sfl")
+OWN_BRANCHES = (
+    "accel", "alp_gmm", "learned_mixture", "learning_progress", "ncc", "parallel_accel", "repaired", "sfl",
+)  # fmt: skip
 """Teachers with an own `plan` and `propose`; but for plain PLR, which `test_loop` follows, and PAIRED, of which REPAIRED is
 made. The others share theirs."""
 BY_DEFAULT = [name if name in OWN_BRANCHES else pytest.param(name, marks=pytest.mark.slow) for name in TEACHERS]
 
 DRAWN = {
     # teacher: batches of B levels that the generator draws, and that are edited, in N = 7 iterations (see `COUNTS`)
+    "alp_gmm": (0, 0),  # its levels are made of parameters
     "domain_randomization": (7, 0),
     "fixed_curriculum": (0, 0),
     "minimax_adversary": (0, 0),  # the policy builds them
