@@ -66,6 +66,7 @@ def _panel(canvas: Canvas, world: "Crafting", level: CraftingLevel, state: Any) 
         lines.append((f"{told}: {names[number]}", GOAL if told in ("goal", "done") else INK))
     lines += [(f"{count} {names[number]}", INK) for number, count in enumerate(inventory) if count]
     room = int(world.height / LINE) - 1
+    lines = lines[max(0, min(int(state.place), len(lines) - room)) :]  # goals that are over give way
     if len(lines) > room:
         lines = [*lines[: room - 1], (f"and {len(lines) - room + 1} more", INK)]
     for number, (words, colour) in enumerate(lines):

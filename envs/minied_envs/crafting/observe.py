@@ -66,12 +66,15 @@ def observe(world: "Crafting", state: "CraftingState", level: CraftingLevel) -> 
     }
     if world.compass:
         observation["nearest"] = nearest(world, state)
-    if _shows_makeable(world) or world.mask_actions:
-        works = possible(world, state)
+    ahead = rules.faced(world, state)
     if _shows_makeable(world):
-        observation["makeable"] = works[tables_of(world.graph).is_craft].astype(jnp.float32)
+        makeable = rules.can_make(world, state, ahead, tables_of(world.graph).crafts)
+        observation["makeable"] = makeable.astype(jnp.float32)
     if world.mask_actions:
-        observation["mask"] = works
+        actions = np.arange(len(action_names(world.graph)), dtype=np.int32)
+        collects = (actions == COLLECT) & rules.can_collect(world, state, ahead)
+        # A move at least turns the agent.
+        observation["mask"] = (actions < COLLECT) | collects | rules.can_make(world, state, ahead, actions)
     return observation
 
 
@@ -83,30 +86,22 @@ def _shows_makeable(world: "Crafting") -> bool:
 def nearest(world: "Crafting", state: "CraftingState") -> jax.Array:
     """Return where the nearest block of each kind is, ``f32[3 (C − 1)]``, see `space`.
 
-    Of equally near ones the first in reading order.
+    Nearest in rows and columns together; of equally near ones the first in reading order.
     """
     height, width = world.height, world.width
     cells = jnp.arange(height * width, dtype=jnp.int32)
     distance = jnp.abs(cells // width - state.position[0]) + jnp.abs(cells % width - state.position[1])
-    codes = jnp.arange(1, 1 + len(world.graph.blocks), dtype=jnp.uint8)
     none = jnp.int32((height + width) * height * width)
-    # Distance and place in one number: one minimum gives both.
-    ranked = distance * (height * width) + cells
-    lowest = jnp.min(jnp.where(state.blocks.reshape(-1)[None, :] == codes[:, None], ranked[None, :], none), axis=1)
+    # Distance and place in one number: one minimum gives both. A scatter of the cells to their kinds is a third of the
+    # cost of comparing each cell with each kind.
+    lowest = (
+        jnp.full(1 + len(world.graph.blocks), none)
+        .at[state.blocks.reshape(-1)]
+        .min(distance * (height * width) + cells)
+    )
+    lowest = lowest[1:]  # floor is no kind
     there, cell = lowest < none, lowest % (height * width)
     down = jnp.sign(cell // width - state.position[0]).astype(jnp.float32)
     right = jnp.sign(cell % width - state.position[1]).astype(jnp.float32)
     near = 1.0 / jnp.maximum(distance[cell], 1).astype(jnp.float32)
     return jnp.where(there[:, None], jnp.stack([down, right, near], axis=1), 0.0).reshape(-1)
-
-
-def possible(world: "Crafting", state: "CraftingState") -> jax.Array:
-    """Return which actions do something here and now, ``bool[A]``; a move at least turns the agent."""
-    ahead, near = rules.faced(world, state), rules.codes_near(world, state)
-
-    def one(action: jax.Array) -> jax.Array:
-        collects = (action == COLLECT) & rules.can_collect(world, state, ahead)
-        makes = rules.can_craft(world, state, near, action) | rules.can_place(world, state, ahead, action)
-        return (action < COLLECT) | collects | makes
-
-    return jax.vmap(one)(jnp.arange(len(action_names(world.graph)), dtype=jnp.int32))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from minied_envs.crafting.tables import COLLECT, FLOOR, tables_of
@@ -50,18 +51,19 @@ def act(world: "Crafting", state: CraftingState, action: jax.Array) -> tuple[Cra
     state = state.replace(direction=jnp.where(is_move, action, state.direction))
     ahead = faced(world, state)
     collects = ((action == COLLECT) | (is_move & world.walk_to_collect)) & can_collect(world, state, ahead)
-    puts_down = can_place(world, state, ahead, action)
-    works = puts_down | can_craft(world, state, codes_near(world, state), action)
+    makes = can_make(world, state, ahead, action)
+    placed = jnp.asarray(tables.placed)[action]
+    puts_down = makes & (placed != FLOOR)
 
-    left = jnp.where(works, state.inventory - jnp.asarray(tables.takes)[action], state.inventory)
-    gives = jnp.where(works, jnp.asarray(tables.gives)[action], 0)
+    left = jnp.where(makes, state.inventory - jnp.asarray(tables.takes)[action], state.inventory)
+    gives = jnp.where(makes, jnp.asarray(tables.gives)[action], 0)
     items = jnp.arange(left.shape[0], dtype=jnp.int32)
     gives = gives + (collects & (items == jnp.asarray(tables.collected)[ahead.code])).astype(jnp.int32)
     inventory = jnp.minimum(left + gives, world.capacity)
 
     cells = jnp.arange(state.blocks.size, dtype=jnp.int32).reshape(state.blocks.shape)
     changes = puts_down | (collects & jnp.asarray(tables.depletes)[ahead.code])
-    becomes = jnp.where(puts_down, jnp.asarray(tables.placed)[action], FLOOR).astype(jnp.uint8)
+    becomes = jnp.where(puts_down, placed, FLOOR).astype(jnp.uint8)
     after = state.replace(
         blocks=jnp.where(changes & (cells == ahead.cell), becomes, state.blocks),
         position=jnp.where(is_move & ahead.is_floor, moves.ahead(state.position, state.direction), state.position),
@@ -90,18 +92,15 @@ def can_collect(world: "Crafting", state: CraftingState, ahead: Faced) -> jax.Ar
     return ahead.inside & changes & has[jnp.asarray(tables.tool)[ahead.code]]
 
 
-def can_craft(world: "Crafting", state: CraftingState, near: jax.Array, action: jax.Array) -> jax.Array:
-    """Return whether ``action`` ``i32[]`` crafts something here and now, ``bool[]``; ``near`` is of `codes_near`."""
+def can_make(world: "Crafting", state: CraftingState, ahead: Faced, actions: jax.Array | np.ndarray) -> jax.Array:
+    """Return which of ``actions`` ``i32[...]`` craft something here and now, or put it down ahead, ``bool[...]``."""
     tables = tables_of(world.graph)
-    has_parts = jnp.all(state.inventory >= jnp.asarray(tables.takes)[action])
-    return jnp.asarray(tables.is_craft)[action] & has_parts & near[jnp.asarray(tables.station)[action]]
-
-
-def can_place(world: "Crafting", state: CraftingState, ahead: Faced, action: jax.Array) -> jax.Array:
-    """Return whether ``action`` ``i32[]`` puts something down in front of the agent, ``bool[]``."""
-    tables = tables_of(world.graph)
-    is_at_hand = jnp.all(state.inventory >= jnp.asarray(tables.takes)[action])
-    return (jnp.asarray(tables.placed)[action] != FLOOR) & is_at_hand & ahead.is_floor
+    # Of each recipe the few items that it takes: comparing the whole inventory costs ten times as much.
+    parts, numbers = jnp.asarray(tables.parts)[actions], jnp.asarray(tables.numbers)[actions]
+    has_parts = jnp.all(state.inventory[parts] >= numbers, axis=-1)
+    is_near = codes_near(world, state)[jnp.asarray(tables.station)[actions]]
+    has_room = (jnp.asarray(tables.placed)[actions] == FLOOR) | ahead.is_floor
+    return (actions > COLLECT) & has_parts & is_near & has_room
 
 
 def codes_near(world: "Crafting", state: CraftingState) -> jax.Array:

@@ -2,7 +2,7 @@
 
 Codes of cells: 0 is floor, ``1 + b`` the block b, and past them what is outside of the map. Actions: four moves, to
 collect, then one for each item that is crafted and one for each that is placed. Letters: ``K`` items, ``C`` codes of
-cells on the map, ``A`` actions.
+cells on the map, ``A`` actions, ``P`` parts of a recipe, the most that one has.
 """
 
 import dataclasses
@@ -25,10 +25,12 @@ class Tables:
     tool: np.ndarray  # i32[C], the item that collecting it takes
     depletes: np.ndarray  # bool[C]
     takes: np.ndarray  # i32[A, K], how many of each item an action takes
+    parts: np.ndarray  # i32[A, P], the items that it takes
+    numbers: np.ndarray  # i32[A, P], how many of each of them, 0 where there are fewer parts
     gives: np.ndarray  # i32[A, K], how many it gives
     station: np.ndarray  # i32[A], the code that has to be near, FLOOR for none
     placed: np.ndarray  # i32[A], the code that an action puts down, FLOOR for none
-    is_craft: np.ndarray  # bool[A]
+    crafts: np.ndarray  # i32[R], the actions that craft
 
 
 @functools.cache
@@ -53,15 +55,19 @@ def tables_of(recipes: Recipes) -> Tables:
     for action, item in enumerate(recipes.placed, first_place):
         takes[action, items[item.name]] = 1
         placed[action] = codes[item.places]
+    most = max(1, np.count_nonzero(takes, axis=1).max())
+    parts = np.argsort(takes == 0, axis=1, kind="stable")[:, :most].astype(np.int32)
     return Tables(
         collected=collected,
         tool=tool,
         depletes=np.array([False, *(block.depletes for block in recipes.blocks)]),
         takes=takes,
+        parts=parts,
+        numbers=np.take_along_axis(takes, parts, axis=1),
         gives=gives,
         station=station,
         placed=placed,
-        is_craft=(np.arange(num_actions) >= FIRST_CRAFT) & (np.arange(num_actions) < first_place),
+        crafts=np.arange(FIRST_CRAFT, first_place, dtype=np.int32),
     )
 
 
