@@ -60,7 +60,7 @@ class ALPGMM(Teacher):
     """Levels between two fits, rounded up to whole batches."""
     fit_window: int = 250
     """The newest levels, to which the mixture is fitted."""
-    history_size: int = 4096
+    history_size: int = 500
     """C, the newest levels, among which the nearest is looked for. Published: all."""
     min_components: int = 2
     """Gaussians of the smallest mixture that is tried."""
