@@ -26,6 +26,7 @@ class Options:
     compass: bool = True
     show_makeable: bool = True
     mask_actions: bool = False
+    walk_to_collect: bool = False
     reach: int = 2
     capacity: int = 9
 
@@ -118,6 +119,8 @@ class Game:
             self.events["walked into a block"] += there not in (None, OUTSIDE)
             if there is None:
                 self.agent = self.ahead
+            elif self.options.walk_to_collect:
+                self._collect()
             return {}
         if action == COLLECT:
             self._collect()

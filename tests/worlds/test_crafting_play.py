@@ -31,7 +31,7 @@ class World:
 WORLDS = {
     "the default options": World(9, 9, Options(max_steps=50)),
     "three goals with a time limit each": World(
-        11, 7, Options(max_steps=40, num_goals=3, goal_steps=13, capacity=3, view_size=3, reach=1)
+        11, 7, Options(40, num_goals=3, goal_steps=13, capacity=3, view_size=3, reach=1, walk_to_collect=True)
     ),
     "three goals without one": World(
         8, 11, Options(max_steps=30, num_goals=3, reach=3, view_size=7, mask_actions=True)

@@ -107,8 +107,8 @@ def test_what_is_seen_by_hand():
         [outside, 0, 0, 0, 0],
         [outside] * 5,
     ]
-    # The tree one row up and one column left of 3 and 5, the bush one down and three right; no bench.
-    np.testing.assert_allclose(seen["nearest"], [-1 / 3, -1 / 5, 1, 1 / 3, 3 / 5, 1, 0, 0, 0], rtol=1e-6)
+    # The tree is above and to the left, two moves away, the bush below and to the right, four (1 and 3); no bench.
+    np.testing.assert_allclose(seen["nearest"], [-1, -1, 1 / 2, 1, 1, 1 / 4, 0, 0, 0], rtol=1e-6)
     assert seen["goal"].tolist() == [0, 0, 0, 0, 1]
     np.testing.assert_allclose(seen["time"], [3 / 20], rtol=1e-6)
     assert not np.asarray(seen["inventory"]).any()
