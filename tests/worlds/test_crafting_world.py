@@ -162,7 +162,7 @@ def test_own_recipes_can_be_trained_on(tmp_path, teacher):
     file.write_text(WORKSHOP)
     options = [
         f"--env.recipes={file}", "--env.height=3", "--env.width=5", "--env.view-size=3", f"--teacher={teacher}",
-        "--num-envs=4", "--num-steps=8", "--updates=2",
+        "--num-envs=4", "--ppo.num-minibatches=2", "--num-steps=8", "--updates=2",
     ]  # fmt: skip
     config = load_config("crafting/learning_progress", options)
     with jax.numpy_dtype_promotion("standard"):  # what learns is not as strict as worlds are
