@@ -47,10 +47,19 @@ def says(words, make):
 
 SHARES = {
     "replay_probability", "minimum_fill", "score_smoothing", "staleness_coefficient", "score_max_share",
-    "exploration", "forgetting", "buffer_share", "uniform_share",
+    "exploration", "forgetting", "buffer_share", "uniform_share", "random_share",
 }  # fmt: skip
-NOT_ZERO = {"minimum_fill", "score_smoothing", "temperature", "step_size", "floor"}
-NUMBERS = {"temperature", "rate", "entropy_coefficient", "step_power", "step_size", "floor"}
+NOT_ZERO = {"minimum_fill", "score_smoothing", "temperature", "step_size", "floor", "covariance_floor"}
+ANY_SIGN = {"return_low", "return_high"}
+NUMBERS = {
+    "temperature",
+    "rate",
+    "entropy_coefficient",
+    "step_power",
+    "step_size",
+    "floor",
+    "covariance_floor",
+} | ANY_SIGN
 FLOATS = [(name, field) for name in TEACHERS for field in float_fields(registry.load("teacher", name))]
 
 
@@ -61,7 +70,8 @@ def test_every_number_of_every_teacher_is_a_share_or_has_another_range():
 
 @pytest.mark.parametrize(("name", "field"), FLOATS)
 def test_numbers_out_of_range(name, field):
-    bad = [-0.1, float("nan"), float("inf"), -float("inf"), 1e39]  # the last is more than float32 holds
+    bad = [float("nan"), float("inf"), -float("inf"), 1e39]  # the last is more than float32 holds
+    bad += [-0.1] if field not in ANY_SIGN else []
     bad += [1.1] if field in SHARES else []
     bad += [0.0] if field in NOT_ZERO or (field == "replay_probability" and name not in ("plr",)) else []
     for value in bad:
@@ -80,6 +90,8 @@ COUNTS = [
     ("accel", "num_parents", 0), ("sfl", "buffer_size", 0), ("sfl", "num_candidates", 0),
     ("sfl", "candidate_rollouts", 0), ("sfl", "refresh_every", 0), ("ncc", "buffer_size", 0), ("ncc", "probe_rollouts", 0),
     ("ncc", "refresh_every", -1), ("ncc", "rescored_batches", -1), ("ncc", "new_batches", -1),
+    ("alp_gmm", "fit_rate", 0), ("alp_gmm", "fit_window", 2), ("alp_gmm", "max_components", 0),
+    ("alp_gmm", "min_components", 0), ("alp_gmm", "history_size", 2**24 + 1), ("alp_gmm", "em_iterations", 0),
     ("fixed_curriculum", "updates_per_level", 0), ("fixed_curriculum", "levels_at_once", 0),
 ]  # fmt: skip
 
@@ -91,6 +103,8 @@ def test_counts_out_of_range(name, field, value):
 
 CHOICES = [
     ("plr", "prioritization", "ranks", "rank, power, softmax, top_k, uniform"),
+    ("alp_gmm", "criterion", "mdl", "aic, bic, aicc"),
+    ("alp_gmm", "covariance", "tied", "full, diagonal"),
     ("plr", "eviction", "oldest", "weight, score"),
     ("plr", "replay_decision", "random", "fixed, proportionate"),
     ("accel", "parents", "all", "batch, easy, hard"),
