@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minied_envs.gridworld import codes, missions
+from minied_envs.gridworld.families import GridLevels
 from minied_envs.gridworld.level import GridLevel, make_level
 from minied_envs.gridworld.world import GridWorld
 
@@ -108,7 +109,9 @@ def compare(name, num_levels, num_steps, seed=0, **options):
     for number in range(num_levels):
         firsts.append(env.reset(seed=1000 * seed + number)[0])
         levels.append(to_level(env))
-    world = GridWorld(env.height - 2, env.width - 2, env.max_steps, env.agent_view_size, env.see_through_walls)
+    world = GridWorld(
+        env.height - 2, env.width - 2, env.max_steps, env.agent_view_size, env.see_through_walls, GridLevels("empty")
+    )
     for level in levels[:3]:
         world.level_space.check(level)
     actions = np.random.default_rng(seed).choice(7, (num_levels, num_steps), p=WEIGHTS).astype(np.int32)

@@ -19,8 +19,8 @@ def visible(opaque: jax.Array) -> jax.Array:
     """Return which cells of a view are seen, ``bool[v, v]``.
 
     Args:
-        opaque: which hide what is behind them, ``bool[v, v]``, seen from the middle of the last row; ``v`` odd, up to 31. The
-            agent's own cell is taken for one that does not.
+        opaque: which hide what is behind them, ``bool[v, v]``, seen from the middle of the last row; ``v`` odd, up to 31.
+            The agent's own cell is taken for one that does not.
     """
     side = opaque.shape[0]
     if opaque.shape != (side, side) or not 1 <= side < WORD_BITS:
@@ -36,14 +36,14 @@ def visible(opaque: jax.Array) -> jax.Array:
         through = row_seen & clear[row]
         seed = _used(through | (through << 1) | (through >> 1), side)
         seen.append(row_seen)
-    # The remainder changes nothing (no row has all 32 bits), but XLA counts it as expensive: on CPU it would otherwise compute
-    # the whole chain of rows anew for each of the v² cells that read it.
+    # The remainder changes nothing (no row has all 32 bits), but XLA counts it as expensive: on CPU it would otherwise
+    # compute the whole chain of rows anew for each of the v² cells that read it.
     rows = jax.lax.rem(jnp.stack(seen[::-1]), jnp.uint32(0xFFFFFFFF))
     return ((rows[:, None] >> lanes[None, :]) & jnp.uint32(1)) != 0
 
 
 def _spread(seed: jax.Array, clear: jax.Array, side: int) -> jax.Array:
-    """Return what is seen of a row, ``u32[]``: from the bits of ``seed`` through ``clear`` ones to both sides, and one on."""
+    """Return what is seen of a row, ``u32[]``: from ``seed`` through ``clear`` cells to both sides, and one cell on."""
     right = left = seed & clear
     to_right = to_left = clear
     step = 1

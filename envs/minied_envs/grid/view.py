@@ -90,8 +90,8 @@ def crop_codes(cells: jax.Array, outside: int, position: jax.Array, direction: j
 def _places(height: int, width: int, view_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return what each cell of the view adds to a place in reading order.
 
-    By row and direction of the agent, ``i32[H, 4, v, v]``, and by column and direction, ``i32[W, 4, v, v]``; ``H W`` where it
-    is off the grid.
+    By row and direction of the agent, ``i32[H, 4, v, v]``, and by column and direction, ``i32[W, 4, v, v]``; ``H W`` where
+    it is off the grid.
     """
     rows = np.arange(height, dtype=np.int32)[:, None, None, None] + offsets(view_size)[None, ..., 0]
     cols = np.arange(width, dtype=np.int32)[:, None, None, None] + offsets(view_size)[None, ..., 1]

@@ -132,4 +132,4 @@ def _features(code: int) -> tuple[float, ...]:
 
 TRIPLES = tuple(triple(code) for code in range(APPEARANCES))
 FEATURES = tuple(_features(code) for code in range(APPEARANCES))
-"""What a network sees: which of `KINDS`, its colour as red, green and blue, and whether it is a closed, or a locked, door."""
+"""What a network sees: which of `KINDS`, its colour as red, green and blue, whether it is a closed or a locked door."""

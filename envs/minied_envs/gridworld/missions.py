@@ -7,7 +7,6 @@ missions add an end: to open a door of a colour, to pick up an object, or to go 
 import functools
 
 import jax
-import jax.numpy as jnp
 
 from minied.errors import unknown_name
 from minied_envs.gridworld.codes import BOX, COLOURS, KEY, KINDS, NUM_COLOURS, OPEN_DOOR, WALL, appearance, light

@@ -7,8 +7,8 @@ ends an episode with 1 − 0.9 n / T after n of T steps, moving into lava with n
 
 Deviations: time-outs are `truncated` and never both, so that a learner may bootstrap; nothing can be dropped on the two
 answers of a memory task (there, nothing can be carried either); and a mission names a kind and a colour, not one thing: to
-pick up the red ball is to pick up any red ball. In MiniGrid's own levels there is just one. Without see-through walls, what is
-beyond the border cannot be told from MiniGrid's, where some levels leave their border open.
+pick up the red ball is to pick up any red ball. In MiniGrid's own levels there is just one. The border is a wall
+everywhere; MiniGrid leaves some cells of it open in MultiRoom, where walls would have to be seen through to tell.
 
 Letters: ``H W`` grid, ``v`` view.
 """
@@ -27,6 +27,8 @@ from minied.levels.space import hash_words
 from minied.spaces import Coded, Dict, Discrete
 from minied_envs.grid import bitboard, moves, occlusion, view
 from minied_envs.gridworld import codes, missions
+from minied_envs.gridworld.families import GridLevels
+from minied_envs.gridworld.family import Family
 from minied_envs.gridworld.level import LONGEST, GridLevel
 
 if TYPE_CHECKING:
@@ -54,21 +56,31 @@ class GridWorld(Environment[GridLevel, GridState]):
     """Rows of the grid, without the border: two less than MiniGrid counts."""
     width: int = 6
     """Columns of the grid, without the border."""
-    max_steps: int = 640
-    """Steps after which an episode is truncated at the latest; levels have limits of their own, MiniGrid's."""
+    max_steps: int = 0
+    """Steps after which an episode is truncated at the latest; levels have limits of their own. 0: as many as those have."""
     view_size: int = 7
     """Side of the square that the agent sees, odd."""
     see_through_walls: bool = False
-    """Whether the agent sees what is behind walls and closed doors."""
+    """Whether the agent sees what is behind walls and closed doors; MiniGrid's Empty has it so, its other families not."""
+    levels: GridLevels = dataclasses.field(default_factory=GridLevels)
+    """Which levels are drawn, and how they are edited."""
 
     def __post_init__(self) -> None:
         for name in ("height", "width"):
             if not 1 <= getattr(self, name) <= bitboard.MAX_SIDE:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: 1 to {bitboard.MAX_SIDE}")
-        if not 1 <= self.max_steps <= LONGEST:
-            raise UserError(f"max_steps is {self.max_steps}; allowed: 1 to {LONGEST}")
+        if not 0 <= self.max_steps <= LONGEST:
+            raise UserError(f"max_steps is {self.max_steps}; allowed: 0 to {LONGEST}")
         if not 3 <= self.view_size <= 31 or self.view_size % 2 == 0:
             raise UserError(f"view_size is {self.view_size}; allowed: odd numbers from 3 to 31")
+        family = self.family  # which is refused if it does not fit
+        if self.max_steps == 0:
+            object.__setattr__(self, "max_steps", family.max_steps)
+
+    @property
+    def family(self) -> Family:
+        """What levels are drawn from."""
+        return self.levels.family_of(self.height, self.width)
 
     @property
     def action_space(self) -> Discrete:
