@@ -1,5 +1,6 @@
 """MiniGrid itself as the oracle of the gridworld: its environments, translated to levels, and played side by side."""
 
+import collections
 import functools
 import warnings
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minied_envs.gridworld import codes, missions
+from minied_envs.gridworld import codes, missions, text
 from minied_envs.gridworld.families import GridLevels
 from minied_envs.gridworld.level import GridLevel, make_level
 from minied_envs.gridworld.world import GridWorld
@@ -99,8 +100,10 @@ def images(views):
     return np.swapaxes(np.asarray(codes.TRIPLES, np.uint8)[views], -3, -2)
 
 
-def compare(name, num_levels, num_steps, seed=0, **options):
+def compare(name, num_levels, num_steps, seed=0, player=None, **options):
     """Play the same actions in MiniGrid and here, compare every step, and return how many ended with and without reward.
+
+    Actions are random, or what ``player`` says of a level, and then nothing but "done".
 
     The one difference: a step that is both an end and the last is terminated here, both there.
     """
@@ -115,6 +118,9 @@ def compare(name, num_levels, num_steps, seed=0, **options):
     for level in levels[:3]:
         world.level_space.check(level)
     actions = np.random.default_rng(seed).choice(7, (num_levels, num_steps), p=WEIGHTS).astype(np.int32)
+    if player is not None:
+        plans = [player(level)[:num_steps] for level in levels]
+        actions = np.array([plan + [6] * (num_steps - len(plan)) for plan in plans], np.int32)
     stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *levels)
     first, played = jax.tree.map(np.asarray, rollout(world, stacked, jnp.asarray(actions)))
     observations, states, rewards, terminated, truncated = played
@@ -137,3 +143,88 @@ def compare(name, num_levels, num_steps, seed=0, **options):
             if their_end or their_limit:
                 env.reset(seed=1000 * seed + i)
     return won, lost
+
+
+# -- a slow, plain solver ---------------------------------------------------------------------------------------------
+
+STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
+
+
+def solve(level, most_states=200_000):
+    """The fewest actions that end an episode with a reward, by a queue over all that can change; None if there are none.
+
+    Written from MiniGrid's rules with the things as pairs of words, apart from the arithmetic of the codes.
+    """
+    cells = np.asarray(level.cells)
+    things = {(r, c): describe(int(cells[r, c])) for r, c in np.ndindex(*cells.shape) if cells[r, c] != codes.EMPTY}
+    mission = missions.words()[int(level.mission)]
+    row, col = (int(i) for i in level.agent_position)
+    first = (row, col, int(level.agent_direction), None, frozenset(things.items()))
+    queue, seen = collections.deque([(first, ())]), {first}
+    while queue:
+        state, path = queue.popleft()
+        if len(seen) > most_states:
+            raise AssertionError("too many states")
+        for action in range(6):
+            following, won = act(state, action, mission, cells.shape)
+            if won:
+                return [*path, action]
+            if following is not None and following not in seen:
+                seen.add(following)
+                queue.append((following, (*path, action)))
+    return None
+
+
+def describe(code):
+    """(kind, colour, state or contents) of a code, read off its word in a drawing."""
+    word = text.cell_words()[code]
+    kinds = {"#": "wall", "G": "goal", "~": "lava", "+": "right", "-": "wrong", "K": "key", "A": "ball", "B": "box"}
+    states = {"O": "open", "D": "closed", "L": "locked"}
+    if word[0] in states:
+        return "door", word[1], states[word[0]]
+    inside = (kinds[word[3]], word[4], None) if "(" in word else None
+    return kinds[word[0]], word[1:2], inside
+
+
+def act(state, action, mission, size):
+    """The state after an action, None if the episode ended, and whether with a reward."""
+    row, col, facing, held, items = state
+    things = dict(items)
+    ahead = (row + STEPS[facing][0], col + STEPS[facing][1])
+    inside = 0 <= ahead[0] < size[0] and 0 <= ahead[1] < size[1]
+    thing = things.get(ahead) if inside else ("wall", "", None)
+    kind = thing[0] if thing else None
+    if action in (0, 1):
+        return (row, col, (facing + (1 if action else -1)) % 4, held, items), False
+    if action == 2:
+        if kind in ("lava", "wrong"):
+            return None, False
+        if kind in ("goal", "right"):
+            return None, True
+        free = thing is None or thing[::2] == ("door", "open")
+        return ((*ahead, facing, held, items) if free else None), False
+    if action == 3 and kind in ("key", "ball", "box") and held is None and "matching" not in mission:
+        del things[ahead]
+        if mission == f"pick up the {colour_word(thing)} {kind}":
+            return None, True
+        return (row, col, facing, thing, frozenset(things.items())), False
+    if action == 4 and thing is None and held is not None:
+        things[ahead] = held
+        return (row, col, facing, None, frozenset(things.items())), False
+    if action == 5 and kind == "box":
+        del things[ahead]
+        if thing[2]:
+            things[ahead] = thing[2]
+        return (row, col, facing, held, frozenset(things.items())), False
+    if action == 5 and kind == "door":
+        opens = thing[2] == "closed" or (thing[2] == "locked" and held is not None and held[:2] == ("key", thing[1]))
+        if opens and mission == f"open the {colour_word(thing)} door":
+            return None, True
+        if opens or thing[2] == "open":
+            things[ahead] = ("door", thing[1], "open" if opens else "closed")
+            return (row, col, facing, held, frozenset(things.items())), False
+    return None, False
+
+
+def colour_word(thing):
+    return codes.COLOURS["rgbpye".index(thing[1])]

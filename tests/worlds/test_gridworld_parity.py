@@ -39,6 +39,16 @@ def test_minigrid_agrees_where_ends_and_limits_meet():
     assert won > 5
 
 
+@pytest.mark.parametrize(
+    "name", ["DoorKey-5x5-v0", "KeyCorridorS3R1-v0", "Unlock-v0", "ObstructedMaze-1Dlh-v0", "MemoryS7-v0"]
+)
+def test_minigrid_agrees_on_whole_solutions(name):
+    """Random actions seldom open a locked door: the shortest solution of each level is played too, and wins in both."""
+    won, lost = oracle.compare(f"MiniGrid-{name}", num_levels=3, num_steps=40, player=oracle.solve)
+    assert won == 3
+    assert lost == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_minigrid_agrees_on_200_levels(name):
