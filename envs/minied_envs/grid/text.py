@@ -1,6 +1,9 @@
-"""How is the drawing of a grid read, one character a cell? Host only."""
+"""How is the drawing of a grid read, one character or one word a cell? Host only."""
 
-from minied.errors import UserError
+import re
+from collections.abc import Mapping, Sequence
+
+from minied.errors import UserError, suggestion
 
 
 def read_rows(text: str, symbols: str, drawn_with: str) -> tuple[list[str], int]:
@@ -25,7 +28,44 @@ def read_rows(text: str, symbols: str, drawn_with: str) -> tuple[list[str], int]
     return lines[first - 1 : last], first
 
 
-def require_size(rows: list[str], height: int, width: int) -> None:
+def read_words(text: str, known: Mapping[str, int], drawn_with: str, first_line: int = 1) -> list[list[int]]:
+    """Return the rows of a drawing whose cells are words with blanks between them, as numbers, all equally long.
+
+    Args:
+        text: the drawing; blank lines around it are ignored.
+        known: the number of each word.
+        drawn_with: what to name if the drawing is empty.
+        first_line: the number of the text's first line, in errors.
+
+    Raises:
+        UserError: an unknown word, by line and column as an editor counts them, or rows of different lengths.
+    """
+    rows: list[list[int]] = []
+    first, ended = 0, 0
+    for number, line in enumerate(text.splitlines(), first_line):
+        found = list(re.finditer(r"\S+", line))
+        if not found:
+            ended = ended or (number if rows else 0)
+            continue
+        if ended:
+            raise UserError(f"line {ended} is empty, in the middle of the level; allowed: no gaps")
+        for word in found:
+            if word.group() not in known:
+                near = suggestion(word.group(), list(known))
+                raise UserError(
+                    f"unknown cell {word.group()!r}{near} at line {number}, column {word.start() + 1};"
+                    f" allowed: {drawn_with}"
+                )
+        first = first or number
+        if rows and len(found) != len(rows[0]):
+            raise UserError(f"line {number} of the level has {len(found)} cells; line {first} has {len(rows[0])}")
+        rows.append([known[word.group()] for word in found])
+    if not rows:
+        raise UserError(f"the level is empty; draw it with {drawn_with}")
+    return rows
+
+
+def require_size(rows: Sequence[Sequence], height: int, width: int) -> None:
     """Raise `UserError` unless a drawing is as large as the world."""
     if (len(rows), len(rows[0])) != (height, width):
         drawn = f"the level is drawn {len(rows)}x{len(rows[0])}"

@@ -64,6 +64,43 @@ def crop(
     return codes
 
 
+def crop_codes(cells: jax.Array, outside: int, position: jax.Array, direction: jax.Array, view_size: int) -> jax.Array:
+    """Return the codes that an agent sees of a map of codes, ``[v, v]`` of its type; `crop` is for boards of bits.
+
+    Args:
+        cells: ``u8[H, W]``.
+        outside: the code of cells that are not on the grid.
+        position: of the agent, a cell of the grid, ``i32[2]``.
+        direction: of the agent, ``i32[]``.
+        view_size: ``v``.
+    """
+    height, width = cells.shape
+    # Places are added up from two tables, whose entries off the grid are too large for any sum: compiled, they are read
+    # where they are needed, while coordinates and their four comparisons would be computed anew for each use of the view.
+    of_row, of_col = (jnp.asarray(table) for table in _places(height, width, view_size))
+    rows = of_row.at[position[0], direction].get(mode="promise_in_bounds")
+    cols = of_col.at[position[1], direction].get(mode="promise_in_bounds")
+    place = rows + cols
+    inside = place < height * width
+    seen = cells.reshape(-1).at[jnp.where(inside, place, 0)].get(mode="promise_in_bounds")
+    return jnp.where(inside, seen, jnp.asarray(outside, cells.dtype))
+
+
+@functools.cache
+def _places(height: int, width: int, view_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what each cell of the view adds to a place in reading order.
+
+    By row and direction of the agent, ``i32[H, 4, v, v]``, and by column and direction, ``i32[W, 4, v, v]``; ``H W`` where
+    it is off the grid.
+    """
+    rows = np.arange(height, dtype=np.int32)[:, None, None, None] + offsets(view_size)[None, ..., 0]
+    cols = np.arange(width, dtype=np.int32)[:, None, None, None] + offsets(view_size)[None, ..., 1]
+    beyond = np.int32(height * width)
+    of_row = np.where((rows >= 0) & (rows < height), rows * np.int32(width), beyond)
+    of_col = np.where((cols >= 0) & (cols < width), cols, beyond)
+    return of_row, of_col
+
+
 def image(codes: jax.Array) -> jax.Array:
     """Return the image of tile codes ``u8[v, v]`` in MiniGrid's numbers, ``u8[v, v, 3]`` as ``[row, col, channel]``."""
     return jnp.asarray(np.asarray(tiles.TRIPLES, np.uint8))[codes]
