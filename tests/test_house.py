@@ -99,7 +99,7 @@ def test_the_parser_sees_what_is_imported():
 
 def test_worlds_import_the_contract_only():
     building = ("minied.levels.designer", "minied.levels.parameters", "minied.levels.tasks")
-    allowed = (*ENV_SIDE, "minied.levels.space", *building, "minied_envs")
+    allowed = (*ENV_SIDE, "minied.levels.space", *building, "minied.yaml_text", "minied_envs")
     assert offenders(modules_of("minied_envs"), allowed) == set()
 
 
@@ -169,6 +169,11 @@ def only_in(package, allowed):
 def test_orbax_is_imported_by_the_checkpoint_alone():
     assert only_in("orbax", ("minied.run.checkpoint",)) == set()
     assert any(below(m, "orbax") for m in IMPORTS["minied.run.checkpoint"])
+
+
+def test_yaml_is_read_in_one_place_that_knows_errors_only():
+    assert only_in("yaml", ("minied.yaml_text",)) == set()
+    assert offenders(["minied.yaml_text"], ("minied.errors",)) == set()
 
 
 def test_gymnax_is_imported_by_adapters_alone():

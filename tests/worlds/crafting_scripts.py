@@ -13,7 +13,7 @@ from minied_envs.crafting import graph
 Pose = tuple[Cell, int]
 
 
-class Stuck(AssertionError):
+class StuckError(AssertionError):
     """There is no way on."""
 
 
@@ -36,7 +36,7 @@ def next_actions(game: Game, goal: str) -> list[int]:
     ways = ((way_to_collect, lacking), (way_to_craft, lacking), (way_to_place, idle))
     plans = next(filter(None, ([p for name in names if (p := way(game, game.items[name]))] for way, names in ways)), [])
     if not plans:
-        raise Stuck(f"{goal}: lacks {lacking}, carries { {n: c for n, c in game.inventory.items() if c} }")
+        raise StuckError(f"{goal}: lacks {lacking}, carries { {n: c for n, c in game.inventory.items() if c} }")
     return min(plans, key=len)
 
 

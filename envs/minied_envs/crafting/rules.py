@@ -100,7 +100,7 @@ def can_make(world: "Crafting", state: CraftingState, ahead: Faced, actions: jax
     has_parts = jnp.all(state.inventory[parts] >= numbers, axis=-1)
     is_near = codes_near(world, state)[jnp.asarray(tables.station)[actions]]
     has_room = (jnp.asarray(tables.placed)[actions] == FLOOR) | ahead.is_floor
-    return (actions > COLLECT) & has_parts & is_near & has_room
+    return has_parts & is_near & has_room & (actions > COLLECT)
 
 
 def codes_near(world: "Crafting", state: CraftingState) -> jax.Array:
