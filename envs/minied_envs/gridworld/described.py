@@ -159,7 +159,7 @@ def _two_rooms(mission: str, first: tuple[Placement, ...]) -> Description:
         map=tuple(map(tuple, cells.tolist())),
         regions=(("left", ((0, 0, 4, 4),)), ("right", right), ("between", ((0, 4, 4, 1),))),
         choices=(("lock", codes.COLOURS), ("target", codes.COLOURS)),
-        placements=(*first, Placement("locked lock door", "between", on="wall"), Placement("lock key", "left")),
+        placements=(*first, Placement("locked lock door", "between", replaces="wall"), Placement("lock key", "left")),
         agent_region="left",
         agent_clear_front=True,
         mission=mission,

@@ -36,7 +36,7 @@ class Placement:
     put: str
     """What, as a phrase: goal, lava, "red key", "any ball", "grey box with red key", "locked yellow door"."""
     region: str = EVERYWHERE
-    on: str = "floor"
+    replaces: str = "floor"
     """floor, or wall: what the thing takes the place of."""
     count: int = 1
     probability: float = 1.0
@@ -188,8 +188,8 @@ def tensors_of(description: Description) -> Tensors:
     agent = np.asarray(description.map) >= AGENT  # where it is drawn, nothing is put
     for index, placement in enumerate(description.placements):
         where = f"placement {index + 1} ({placement.put})"
-        if placement.on not in GROUNDS:
-            raise UserError(f"{where}: on is {placement.on!r}; allowed: {', '.join(GROUNDS)}")
+        if placement.replaces not in GROUNDS:
+            raise UserError(f"{where}: replaces is {placement.replaces!r}; allowed: {', '.join(GROUNDS)}")
         if placement.count < 1:
             raise UserError(f"{where}: count is {placement.count}; allowed: at least 1")
         if not 0.0 < placement.probability <= 1.0:
@@ -198,7 +198,16 @@ def tensors_of(description: Description) -> Tensors:
         mask, nothing = region_of(description, placement.region) & ~agent, Colours(-1, (True,) * codes.NUM_COLOURS)
         colours = (thing.colour or nothing, thing.contents_colour or nothing)
         choices, allowed = [each.choice for each in colours], [each.allowed for each in colours]
-        row = (mask, GROUNDS[placement.on], thing.code, thing.contents, choices, allowed, placement.probability, index)
+        row = (
+            mask,
+            GROUNDS[placement.replaces],
+            thing.code,
+            thing.contents,
+            choices,
+            allowed,
+            placement.probability,
+            index,
+        )
         rows += [row] * placement.count
     number, size = len(rows), np.asarray(description.map).shape
     columns = list(zip(*rows, strict=True)) if rows else [[]] * 8

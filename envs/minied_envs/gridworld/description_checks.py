@@ -59,7 +59,7 @@ def _check_fits(description: Description, tensors: Tensors) -> None:
             each = description.placements[placement]
             nth = int(np.sum(tensors.placements[:index] == placement)) + 1
             raise UserError(
-                f"placement {placement + 1} ({each.put}) puts {each.count} on {each.on} of region {each.region!r};"
+                f"placement {placement + 1} ({each.put}) puts {each.count} on {each.replaces} of region {each.region!r};"
                 f" allowed: {nth - 1}, as things put before may leave no other cell there"
             )
     if drawn_agent(description) is None and left(agent & (cells == codes.EMPTY), len(candidates)) < 1:

@@ -9,7 +9,7 @@ regions:
 left: {top: 0, left: 0, height: 2, width: 3}      # or a list of several
 between: {top: 0, left: 3, height: 2, width: 1}
 placements:
-- {put: locked lock door, region: between, on: wall}
+- {put: locked lock door, region: between, replaces: wall}
 - {put: lock key, region: left}
 - {put: any ball, count: 2, probability: 0.5}
 agent: {region: left, facing: any, clear_front: true}
@@ -36,9 +36,10 @@ _AGENT = {"region": str, "facing": str, "clear_front": bool}
 
 def read_text(value: str) -> str:
     """Return a description's text: what stands in the file that ``value`` names, or ``value`` if it is the text itself."""
-    if "\n" in value.strip():
+    is_path = value.endswith(ENDINGS) and "\n" not in value
+    if not is_path and (":" in value or "\n" in value):
         return value
-    if not value.endswith(ENDINGS):
+    if not is_path:
         raise UserError(
             f"{value!r} is no description; allowed: a file that ends in {' or '.join(ENDINGS)}, or its text"
         )

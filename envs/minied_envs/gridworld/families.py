@@ -82,7 +82,7 @@ class GridLevels:
     def _read_description(self) -> str:
         text = description_file.read_text(self.description)
         described.DescribedLevels(description_file.from_text(text))
-        return text if "\n" in text.strip() else text.strip() + "\n\n"
+        return text
 
     def family_of(self, height: int, width: int) -> Family:
         """Return the family that a world of this size draws from. Raises `UserError` if its levels do not fit."""
@@ -141,7 +141,7 @@ def _told(path: str, make: Callable[[], str]) -> str:
     try:
         return make()
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{path} cannot be used: {error}") from error
 
 
 # -- all of them in one world -----------------------------------------------------------------------------------------
