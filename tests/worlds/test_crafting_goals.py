@@ -129,6 +129,13 @@ def test_what_is_carried_counts_only_when_it_is_obtained_anew():
     assert carried(world, states[5]) == {"wood": 2}
 
 
+def test_an_item_of_which_nothing_could_be_kept_was_not_obtained():
+    world = Crafting(height=3, width=4, num_goals=2, capacity=2, recipes=WORKSHOP)
+    states, told = play(world, level(world, "plank", "plank"), f"west{2 * ', collect, craft plank'}")
+    assert rewards(told) == [0, 0, 1, 0, 0]
+    assert carried(world, states[-1]) == {"plank": 2}  # and the wood is gone
+
+
 def test_what_comes_out_is_lost_where_there_is_no_room():
     world = Crafting(height=3, width=4, capacity=3, recipes=WORKSHOP)
     states, told = play(

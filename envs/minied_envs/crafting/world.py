@@ -141,9 +141,8 @@ class Crafting(Environment[CraftingLevel, CraftingState]):
         if self.num_goals > 1:
             # The goal under way at the last step counts as not reached. Not defined: those to which no step was given,
             # also that which was told at the very end.
-            was_tried = jnp.arange(self.num_goals, dtype=jnp.int32) < state.place + (state.goal_time > 0).astype(
-                jnp.int32
-            )
+            num_tried = state.place + (state.goal_time > 0).astype(jnp.int32)
+            was_tried = jnp.arange(self.num_goals, dtype=jnp.int32) < num_tried
             success = jnp.where(was_tried, state.done.astype(jnp.float32), jnp.nan)
             statistics |= {name: success[i] for i, name in enumerate(success_statistics(self))}
         info = {"achievements": achievements, "statistics": statistics}
