@@ -51,19 +51,22 @@ class Tasks(abc.ABC, Generic[LevelT]):
 
 
 def check_tasks(tasks: Tasks, by: str) -> None:
-    """Raise `UserError` if a list of tasks is empty, or names one of them twice; ``by`` is who needs it."""
+    """Raise `UserError` if ``tasks`` is no list of tasks, is empty, or has a name twice; ``by`` is who needs it."""
     if not isinstance(tasks, Tasks):
         raise UserError(
             f"`tasks` of a level space is {tasks!r}; allowed: an instance of minied.levels.tasks.Tasks, by a property"
         )
-    names = tasks.names
-    if not names:
+    for field in ("names", "success_statistics"):
+        names, told = getattr(tasks, field), f"{field} of {type(tasks).__name__}"
+        if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"{told} is {names!r}; allowed: a tuple of names")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise UserError(f"{told} has {twice[0]!r} twice; allowed: different names")
+    if not tasks.names:
         raise UserError(f"names of {type(tasks).__name__} is empty; allowed with {by}: at least one task")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"names of {type(tasks).__name__} has {twice[0]!r} twice; allowed: different names")
-    if sorted(tasks.by_difficulty) != list(range(len(names))):
+    if sorted(tasks.by_difficulty) != list(range(len(tasks.names))):
         raise UserError(
             f"by_difficulty of {type(tasks).__name__} is {tasks.by_difficulty}; allowed: every number from 0 to"
-            f" {len(names) - 1} once"
+            f" {len(tasks.names) - 1} once"
         )
