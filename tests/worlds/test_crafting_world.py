@@ -254,3 +254,11 @@ def test_goals_are_marked_as_done_missed_under_way_or_later():
     missed = state.replace(place=jnp.int32(1))
     pictures = [panel(world.level_space.draw(level, each)) for each in (state, reached, missed)]
     assert all((a != b).any() for i, a in enumerate(pictures) for b in pictures[:i])
+
+
+def test_the_present_goal_is_told_where_there_is_no_room_for_all():
+    world = Crafting(height=3, width=5, num_goals=20, recipes=WORKSHOP)
+    level = make_level(LEVEL.blocks, LEVEL.agent_position, [0, 1, 2, 3] * 5)
+    state = world.reset(jax.random.key(0), level)[1]
+    pictures = [panel(world.level_space.draw(level, state.replace(place=jnp.int32(n)))) for n in (12, 13, 14)]
+    assert all((a != b).any() for a, b in pairwise(pictures))
