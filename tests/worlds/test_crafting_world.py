@@ -166,7 +166,7 @@ def test_own_recipes_can_be_trained_on(tmp_path, teacher):
         f"--env.recipes={file}", "--env.height=3", "--env.width=5", "--env.view-size=3", f"--teacher={teacher}",
         "--num-envs=4", "--ppo.num-minibatches=2", "--num-steps=8", "--updates=2",
     ]  # fmt: skip
-    config = load_config("crafting/learning_progress", options)
+    config = load_config("crafting/uniform", options)
     with jax.numpy_dtype_promotion("standard"):  # what learns is not as strict as worlds are
         Program(config).check()
 
@@ -175,7 +175,7 @@ def test_a_config_holds_the_recipes_themselves(tmp_path):
     file = tmp_path / "small.yaml"
     file.write_text("---" + SMALL)
     options = [f"--env.recipes={file}", "--env.height=5", "--env.width=6"]
-    config = load_config("crafting/learning_progress", options)
+    config = load_config("crafting/uniform", options)
     file.unlink()
     saved = config.to_dict()
     assert saved["env"]["recipes"] == "---" + SMALL
