@@ -26,6 +26,7 @@ class Options:
     compass: bool = True
     show_makeable: bool = True
     mask_actions: bool = False
+    show_recipe: bool = False
     walk_to_collect: bool = False
     reach: int = 2
     capacity: int = 9
@@ -206,6 +207,13 @@ class Game:
         if self.options.show_makeable:
             crafted = [item for way, item in self.makings if way == "craft"]
             seen["makeable"] = [float(self.has_parts(item) and self.is_near(item.at)) for item in crafted]
+        if self.options.show_recipe:
+            item = self.items[self.goal]
+            takes = {item.tool, *(name for name, _ in item.craft)}
+            block = item.collect or item.at
+            seen["recipe"] = [float(name in takes) for name in self.items] + [float(name == block) for name in names]
+            if self.options.compass:
+                seen["recipe"] += self._nearest(block) if block else (0.0, 0.0, 0.0)
         if self.options.mask_actions:
             seen["mask"] = [self.does_something(action) for action in range(self.num_actions)]
         return seen

@@ -31,13 +31,19 @@ class World:
 WORLDS = {
     "the default options": World(9, 9, Options(max_steps=50)),
     "three goals with a time limit each": World(
-        11, 7, Options(40, num_goals=3, goal_steps=13, capacity=3, view_size=3, reach=1, walk_to_collect=True)
+        11,
+        7,
+        Options(
+            40, num_goals=3, goal_steps=13, capacity=3, view_size=3, reach=1, walk_to_collect=True, show_recipe=True
+        ),
     ),
     "three goals without one": World(
         8, 11, Options(max_steps=30, num_goals=3, reach=3, view_size=7, mask_actions=True)
     ),
     "masks alone": World(
-        10, 9, Options(40, compass=False, show_makeable=False, mask_actions=True, view_size=1, capacity=3)
+        10,
+        9,
+        Options(40, compass=False, show_recipe=True, show_makeable=False, mask_actions=True, view_size=1, capacity=3),
     ),
     "blocks that deplete": World(5, 6, Options(70, num_goals=2, goal_steps=30, mask_actions=True, capacity=2), SMALL),
 }

@@ -33,6 +33,8 @@ def space(world: "Crafting") -> Dict:
       or below (1), whether it is to the left (−1), beside or to the right (1), and ``1 / d``, d its distance in
       moves, 1 next to the agent; zeros where there is none.
     - ``makeable``, if shown and if anything is crafted: ``f32[R]``, of each thing that is crafted, whether it could be now.
+    - ``recipe``, if shown, of the goal: ``f32[K]``, the items that it is made of, or the tool to collect it; ``f32[C − 1]``,
+      the kind of block that it is collected from or crafted near; and with a compass the three numbers of that kind.
     - ``mask``, if actions are masked.
     """
     num_items, num_codes = len(world.graph.items), 1 + len(world.graph.blocks)
@@ -48,6 +50,8 @@ def space(world: "Crafting") -> Dict:
         parts.append(("nearest", Box(-1.0, 1.0, (3 * (num_codes - 1),))))
     if _shows_makeable(world):
         parts.append(("makeable", Box(0.0, 1.0, (len(world.graph.crafted),))))
+    if world.show_recipe:
+        parts.append(("recipe", Box(-1.0, 1.0, (num_items + num_codes - 1 + 3 * world.compass,))))
     if world.mask_actions:
         parts.append(("mask", Mask(len(action_names(world.graph)))))
     return Dict(tuple(parts))
@@ -65,8 +69,11 @@ def observe(world: "Crafting", state: "CraftingState", level: CraftingLevel) -> 
         "goal": jax.nn.one_hot(goal, num_items),
         "time": _time(world, state),
     }
+    where = nearest(world, state) if world.compass else jnp.zeros(0)
     if world.compass:
-        observation["nearest"] = nearest(world, state)
+        observation["nearest"] = where
+    if world.show_recipe:
+        observation["recipe"] = _recipe(world, goal, where)
     ahead = rules.faced(world, state)
     if _shows_makeable(world):
         makeable = rules.can_make(world, state, ahead, tables_of(world.graph).crafts)
@@ -77,6 +84,15 @@ def observe(world: "Crafting", state: "CraftingState", level: CraftingLevel) -> 
         # A move at least turns the agent.
         observation["mask"] = (actions < COLLECT) | collects | rules.can_make(world, state, ahead, actions)
     return observation
+
+
+def _recipe(world: "Crafting", goal: jax.Array, where: jax.Array) -> jax.Array:
+    """Return what a book of recipes says of the goal, see `space`; ``where`` is what `nearest` gives, or empty."""
+    tables, kinds = tables_of(world.graph), np.arange(1, 1 + len(world.graph.blocks), dtype=np.int32)
+    is_kind = (jnp.asarray(tables.recipe_code)[goal] == kinds).astype(jnp.float32)
+    # Of one kind at most, so that a sum picks its numbers.
+    there = jnp.sum(where.reshape(kinds.size, -1) * is_kind[:, None], axis=0)
+    return jnp.concatenate([jnp.asarray(tables.recipe_items)[goal].astype(jnp.float32), is_kind, there])
 
 
 def _time(world: "Crafting", state: "CraftingState") -> jax.Array:

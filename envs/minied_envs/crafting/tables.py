@@ -31,6 +31,8 @@ class Tables:
     station: np.ndarray  # i32[A], the code that has to be near, FLOOR for none
     placed: np.ndarray  # i32[A], the code that an action puts down, FLOOR for none
     crafts: np.ndarray  # i32[R], the actions that craft
+    recipe_items: np.ndarray  # bool[K, K], what each item is crafted of, or the tool that collecting it takes
+    recipe_code: np.ndarray  # i32[K], the block that it is collected from or crafted near, FLOOR for none
 
 
 @functools.cache
@@ -55,6 +57,11 @@ def tables_of(recipes: Recipes) -> Tables:
     for action, item in enumerate(recipes.placed, first_place):
         takes[action, items[item.name]] = 1
         placed[action] = codes[item.places]
+    recipe_items, recipe_code = np.zeros((num_items, num_items), bool), np.zeros(num_items, np.int32)
+    for number, item in enumerate(recipes.items):
+        named = {item.tool, *(name for name, _ in item.craft)} - {""}
+        recipe_items[number, [items[name] for name in named]] = True
+        recipe_code[number] = codes.get(item.collect or item.at, FLOOR)
     most = max(1, np.count_nonzero(takes, axis=1).max())
     parts = np.argsort(takes == 0, axis=1, kind="stable")[:, :most].astype(np.int32)
     return Tables(
@@ -68,6 +75,8 @@ def tables_of(recipes: Recipes) -> Tables:
         station=station,
         placed=placed,
         crafts=np.arange(FIRST_CRAFT, first_place, dtype=np.int32),
+        recipe_items=recipe_items,
+        recipe_code=recipe_code,
     )
 
 

@@ -52,6 +52,8 @@ class Crafting(Environment[CraftingLevel, CraftingState]):
     """Whether the agent knows where the nearest block of each kind is."""
     show_makeable: bool = True
     """Whether the agent is told what it could craft here and now, as a book of recipes would."""
+    show_recipe: bool = False
+    """Whether the agent is told, too, what its goal takes and where, as in a book of recipes."""
     walk_to_collect: bool = False
     """Whether a move against a block collects from it, too."""
     mask_actions: bool = False
