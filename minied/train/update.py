@@ -88,7 +88,7 @@ def _students(
             opponents=opponents,
         )
         model = _model_of(setting, number, population)
-        state, metrics = _learn(setting, plan, state, played, mastery, keys[1], model)
+        state, metrics = _learn(setting, plan, state, played, keys[1], model, mastery)
         if self_play is not None and opponents is not None:
             metrics |= self_play.metrics(played.games, opponents)
         return state, played.outcome, metrics
@@ -162,9 +162,9 @@ def _learn(
     plan: Plan,
     state: StudentState,
     played: Played,
-    mastery: jax.Array | None,
     key: jax.Array,
     model: Model | None = None,
+    mastery: jax.Array | None = None,
 ) -> tuple[StudentState, Metrics]:
     """Return the student after learning from the first B levels, or as it was where the plan does not train.
 
