@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import scipy.stats
 from hand_made import outcome
-from tiny_runs import config_of, program_of, teacher_of
+from tiny_runs import N, config_of, equal, played, program_of, teacher_of
 from toy_designers import CorridorParameters, ParameterCorridor
 from toy_worlds import Corridor, no_probe
 
 from minied.errors import UserError
 from minied.levels.parameters import Interval, Parameters
 from minied.levels.space import LevelSpace
+from minied.run.checkpoint import Checkpoints
 from minied.teachers import absolute_learning_progress as learning_progress
 from minied.teachers.absolute_learning_progress import History
 from minied.teachers.alp_gmm import ALPGMM
@@ -354,6 +355,18 @@ def test_a_fit_sits_in_a_conditional_that_members_share():
     look(_advance.trace(setting, state, jnp.int32(3)).jaxpr, False)
     assert found
     assert all(found)
+
+
+def test_a_run_that_is_read_back_goes_on_bit_for_bit(tmp_path):
+    """Broken off after a fit and before the next, so that the mixture and the history are needed."""
+    config = config_of("alp_gmm")
+    program = program_of(config)
+    state, _ = program.advance(program.init(), 5)
+    assert int(state.members.teacher.num_components[0]) > 0
+    with Checkpoints(tmp_path, "f") as checkpoints:
+        checkpoints.save(5, state, program.counters(state), {}, 3)
+        again = checkpoints.restore(jax.eval_shape(program.init)).state
+    assert equal(program.advance(again, N)[0], played(config)[0])
 
 
 def test_the_loop_compiled_or_not_gives_the_same():
