@@ -128,7 +128,7 @@ def test_the_mixture_is_that_of_the_newest_levels():
     state = teacher.init(jax.random.key(0), LINE, 10)
     points = jnp.asarray([0.2] * 10 + [0.8] * 10)[:, None]
     history = learning_progress.add(state.history, points, jnp.asarray([0.0, 1.0] * 10), jnp.ones(20, bool))
-    after = teacher._fitted(jax.random.key(0), state.replace(history=history))
+    after = jax.jit(lambda state: teacher._fitted(jax.random.key(0), state))(state.replace(history=history))
     np.testing.assert_allclose(after.mixture.means[np.asarray(after.mixture.exists), 0], 0.8, atol=1e-5)
 
 
@@ -251,7 +251,8 @@ def test_metrics_tell_the_mixture_the_progress_and_the_last_batch():
     assert new.keys() == {"components", "mean_alp", "random_share", "chosen/half", "chosen/cell", "chosen/slope"}
     assert new.pop("components") == 0
     assert np.isnan([*new.values()]).all()
-    state, proposal = teacher.propose(jax.random.key(1), state, plan_at(teacher, 1), space, B, no_probe)
+    propose = jax.jit(lambda state: teacher.propose(jax.random.key(1), state, plan_at(teacher, 1), space, B, no_probe))
+    state, proposal = propose(state)
     history = History.empty(40, 3)
     history = history.replace(stored=jnp.int32(6), next_slot=jnp.int32(6), progress=jnp.arange(40.0))
     told = {name: float(value) for name, value in teacher.metrics(state.replace(history=history), space).items()}
@@ -330,7 +331,7 @@ def test_after_one_fit_to_uniform_tasks_more_than_sixty_percent_are_at_the_front
         )
         state = fit(jax.random.key(seed), state.replace(history=history))
         drawn = np.asarray(proposed(teacher, state, 2000).levels)[:, 0]
-        assert np.mean(np.abs(drawn - (c + 0.05)) <= 0.1) > 0.6
+        assert np.mean(np.abs(drawn - (c + 0.05)) <= 0.1) > 0.9  # measured: 0.99 and more; asked for: 0.6
 
 
 # -- in the loop -------------------------------------------------------------------------------------------------------
