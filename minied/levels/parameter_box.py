@@ -63,11 +63,11 @@ class ParameterBox:
     def _chosen(self, point: jax.Array, costs: Callable[[int, int], jax.Array]) -> jax.Array:
         """Return values ``f32[h]``: of intervals those of ``point``, of choices the allowed one of least cost ``f32[n]``."""
         lows, widths = self._bounds
-        scaled = lows + widths * jnp.clip(point, 0.0, 1.0)
+        scaled = lows + widths * point
         values = jnp.asarray([0.0 if isinstance(part, Choice) else part.low for part in self.parameters.parts])
         for index, part in enumerate(self.parameters.parts):
             if isinstance(part, Interval):
-                chosen = jnp.clip(scaled[index], part.low, part.high)  # which rounding would else exceed now and then
+                chosen = jnp.clip(scaled[index], part.low, part.high)  # what is beyond an end, if only by rounding
             else:
                 is_allowed = allowed_choices(self.parameters, index, values)
                 cheapest = jnp.argmin(jnp.where(is_allowed, costs(index, part.number), jnp.inf))

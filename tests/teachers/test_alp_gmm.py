@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import scipy.stats
 from hand_made import outcome
-from tiny_runs import config_of, program_of, teacher_of
+from tiny_runs import N, config_of, equal, played, program_of, teacher_of
 from toy_designers import CorridorParameters, ParameterCorridor
 from toy_worlds import Corridor, no_probe
 
 from minied.errors import UserError
 from minied.levels.parameters import Interval, Parameters
 from minied.levels.space import LevelSpace
+from minied.run.checkpoint import Checkpoints
 from minied.teachers import absolute_learning_progress as learning_progress
 from minied.teachers.absolute_learning_progress import History
 from minied.teachers.alp_gmm import ALPGMM
@@ -127,7 +128,7 @@ def test_the_mixture_is_that_of_the_newest_levels():
     state = teacher.init(jax.random.key(0), LINE, 10)
     points = jnp.asarray([0.2] * 10 + [0.8] * 10)[:, None]
     history = learning_progress.add(state.history, points, jnp.asarray([0.0, 1.0] * 10), jnp.ones(20, bool))
-    after = teacher._fitted(jax.random.key(0), state.replace(history=history))
+    after = jax.jit(lambda state: teacher._fitted(jax.random.key(0), state))(state.replace(history=history))
     np.testing.assert_allclose(after.mixture.means[np.asarray(after.mixture.exists), 0], 0.8, atol=1e-5)
 
 
@@ -250,7 +251,8 @@ def test_metrics_tell_the_mixture_the_progress_and_the_last_batch():
     assert new.keys() == {"components", "mean_alp", "random_share", "chosen/half", "chosen/cell", "chosen/slope"}
     assert new.pop("components") == 0
     assert np.isnan([*new.values()]).all()
-    state, proposal = teacher.propose(jax.random.key(1), state, plan_at(teacher, 1), space, B, no_probe)
+    propose = jax.jit(lambda state: teacher.propose(jax.random.key(1), state, plan_at(teacher, 1), space, B, no_probe))
+    state, proposal = propose(state)
     history = History.empty(40, 3)
     history = history.replace(stored=jnp.int32(6), next_slot=jnp.int32(6), progress=jnp.arange(40.0))
     told = {name: float(value) for name, value in teacher.metrics(state.replace(history=history), space).items()}
@@ -329,7 +331,7 @@ def test_after_one_fit_to_uniform_tasks_more_than_sixty_percent_are_at_the_front
         )
         state = fit(jax.random.key(seed), state.replace(history=history))
         drawn = np.asarray(proposed(teacher, state, 2000).levels)[:, 0]
-        assert np.mean(np.abs(drawn - (c + 0.05)) <= 0.1) > 0.6
+        assert np.mean(np.abs(drawn - (c + 0.05)) <= 0.1) > 0.9  # measured: 0.99 and more; asked for: 0.6
 
 
 # -- in the loop -------------------------------------------------------------------------------------------------------
@@ -354,6 +356,18 @@ def test_a_fit_sits_in_a_conditional_that_members_share():
     look(_advance.trace(setting, state, jnp.int32(3)).jaxpr, False)
     assert found
     assert all(found)
+
+
+def test_a_run_that_is_read_back_goes_on_bit_for_bit(tmp_path):
+    """Broken off after a fit and before the next, so that the mixture and the history are needed."""
+    config = config_of("alp_gmm")
+    program = program_of(config)
+    state, _ = program.advance(program.init(), 5)
+    assert int(state.members.teacher.num_components[0]) > 0
+    with Checkpoints(tmp_path, "f") as checkpoints:
+        checkpoints.save(5, state, program.counters(state), {}, 3)
+        again = checkpoints.restore(jax.eval_shape(program.init)).state
+    assert equal(program.advance(again, N)[0], played(config)[0])
 
 
 def test_the_loop_compiled_or_not_gives_the_same():
