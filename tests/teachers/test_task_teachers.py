@@ -87,7 +87,7 @@ def test_a_level_counts_once_however_many_episodes_it_had():
 
 
 def test_probes_play_every_task_alike_and_training_episodes_are_not_counted():
-    teacher = LearningProgress(measure="probe", probe_every=2, probe_levels=9)
+    teacher = LearningProgress(measure="probe", probe_every=2, probe_levels=9, attempts_per_measurement=1)
     state = teacher.init(jax.random.key(0), SPACE, B)
     probe = TableProbe([np.nan, 1.0, 0.0, 1.0, 1.0])  # by the start, 1 to 4
     plan = PLAN.replace(refresh=jnp.bool_(True))
