@@ -31,7 +31,7 @@ def build(options: argparse.Namespace) -> Any:
 
     size = ["--env.height", str(options.size), "--env.width", str(options.size)]
     size = [] if options.preset else [*size, "--env.levels.num-walls", str(options.walls)]
-    env = load_config(options.preset or "maze/minimax_dr", [*size, *options.config]).env
+    env: Any = load_config(options.preset or "maze/minimax_dr", [*size, *options.config]).env
     space, num_envs, is_fresh = env.level_space, options.num_envs, options.restart == "fresh"
     parts = dict(env.observation_space.parts) if isinstance(env.observation_space, Dict) else {}
     stock = options.stock or 4 * num_envs

@@ -40,8 +40,8 @@ def build(options: argparse.Namespace) -> Any:
         return first, first
 
     facts = {"observation_shape": list(env.observation_space.shape), "max_episode_steps": env.max_steps}
-    begin, step = (begin, replay) if options.restart == "same" else (env.reset, step)
-    return world_workload(options, begin, step, len(env.action_set), facts)
+    functions = (begin, replay) if options.restart == "same" else (env.reset, step)
+    return world_workload(options, *functions, len(env.action_set), facts)
 
 
 def main() -> None:

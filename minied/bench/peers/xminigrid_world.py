@@ -41,8 +41,8 @@ def build(options: argparse.Namespace) -> Any:
         return env.reset(params, key)
 
     facts = {"observation_shape": env.observation_shape(params), "max_episode_steps": params.max_steps}
-    begin, step = (begin, replay) if options.restart == "same" else (reset, step)
-    return world_workload(options, begin, step, env.num_actions(params), facts)
+    functions = (begin, replay) if options.restart == "same" else (reset, step)
+    return world_workload(options, *functions, env.num_actions(params), facts)
 
 
 def main() -> None:
