@@ -121,7 +121,7 @@ MAP = "map: |\n  . . . #\n  . . . G\n"
         (
             MAP
             + "regions: {top: {top: 0, left: 0, height: 1, width: 3}}\nplacements: [{put: red key, region: top, count: 4}]",
-            "placement 1 (red key) puts 4 on floor of region 'top'; allowed: 3, as things put before may leave no other cell",
+            "placement 1 (red key) puts 4 on floor of region 'top'; allowed: 3, as things put before may leave no",
         ),
         (
             MAP + "placements: [{put: lava, count: 4}, {put: any key, count: 3, probability: 0.1}]",

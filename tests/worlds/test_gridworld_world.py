@@ -175,6 +175,13 @@ def test_every_code_has_its_word_and_minigrids_numbers():
         assert bool(codes.is_door(code)) == (word[0] in "ODL")
 
 
+def test_images_are_minigrids_numbers():
+    view = jnp.arange(codes.APPEARANCES, dtype=jnp.uint8)[None, :]
+    image = GridWorld().image(view)
+    assert image.dtype == jnp.uint8
+    np.testing.assert_array_equal(image, np.asarray(codes.TRIPLES)[None])
+
+
 def test_missions_in_words_and_numbers():
     assert len(missions.words()) == len(set(missions.words())) == missions.NUM_MISSIONS == len(missions.FEATURES)
     assert len(set(missions.FEATURES)) == missions.NUM_MISSIONS

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from minied_envs.grid.bitboard import WORD_BITS
+from minied_envs.grid.once import once
 
 
 def visible(opaque: jax.Array) -> jax.Array:
@@ -36,9 +37,7 @@ def visible(opaque: jax.Array) -> jax.Array:
         through = row_seen & clear[row]
         seed = _used(through | (through << 1) | (through >> 1), side)
         seen.append(row_seen)
-    # The remainder changes nothing (no row has all 32 bits), but XLA counts it as expensive: on CPU it would otherwise
-    # compute the whole chain of rows anew for each of the v² cells that read it.
-    rows = jax.lax.rem(jnp.stack(seen[::-1]), jnp.uint32(0xFFFFFFFF))
+    rows = once(jnp.stack(seen[::-1]))  # no row has all 32 bits; v² cells read it
     return ((rows[:, None] >> lanes[None, :]) & jnp.uint32(1)) != 0
 
 

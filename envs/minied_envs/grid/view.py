@@ -17,6 +17,7 @@ import numpy as np
 
 from minied_envs.grid import bitboard, tiles
 from minied_envs.grid.moves import STEPS
+from minied_envs.grid.once import once
 
 
 @functools.cache
@@ -68,7 +69,7 @@ def crop_codes(cells: jax.Array, outside: int, position: jax.Array, direction: j
     """Return the codes that an agent sees of a map of codes, ``[v, v]`` of its type; `crop` is for boards of bits.
 
     Args:
-        cells: ``u8[H, W]``.
+        cells: ``u8[H, W]``, all below 255.
         outside: the code of cells that are not on the grid.
         position: of the agent, a cell of the grid, ``i32[2]``.
         direction: of the agent, ``i32[]``.
@@ -83,7 +84,7 @@ def crop_codes(cells: jax.Array, outside: int, position: jax.Array, direction: j
     place = rows + cols
     inside = place < height * width
     seen = cells.reshape(-1).at[jnp.where(inside, place, 0)].get(mode="promise_in_bounds")
-    return jnp.where(inside, seen, jnp.asarray(outside, cells.dtype))
+    return once(jnp.where(inside, seen, jnp.asarray(outside, cells.dtype)))
 
 
 @functools.cache

@@ -26,6 +26,7 @@ from minied.errors import UserError
 from minied.levels.space import hash_words
 from minied.spaces import Coded, Dict, Discrete
 from minied_envs.grid import bitboard, moves, occlusion, view
+from minied_envs.grid.once import once
 from minied_envs.gridworld import codes, missions
 from minied_envs.gridworld.families import GridLevels
 from minied_envs.gridworld.family import Family
@@ -140,6 +141,14 @@ class GridWorld(Environment[GridLevel, GridState]):
         reward = jnp.where(wins, 1.0 - 0.9 * state.time.astype(jnp.float32) / horizon.astype(jnp.float32), 0.0)
         return self._observe(state, level), state, reward, terminated, truncated, {"novelty": _novelty(state)}
 
+    def image(self, seen: jax.Array) -> jax.Array:
+        """Return MiniGrid's image of views ``u8[..., v, v]``, ``u8[..., v, v, 3]``; its own has columns before rows."""
+        # A word a cell is read and taken apart: a third of the reads of three bytes each.
+        triples = np.asarray(codes.TRIPLES, np.uint32)
+        words = triples[:, 0] | triples[:, 1] << 8 | triples[:, 2] << 16
+        read = jnp.asarray(words).at[seen].get(mode="promise_in_bounds")
+        return jax.lax.bitcast_convert_type(read, jnp.uint8)[..., :3]
+
     def _read(self, cells: jax.Array, target: jax.Array) -> jax.Array:
         """Return the code at ``target``, ``i32[]``; off the grid there are walls."""
         row, col = target[0], target[1]
@@ -155,7 +164,7 @@ class GridWorld(Environment[GridLevel, GridState]):
         """
         rows = jnp.arange(self.height, dtype=jnp.int32)[:, None] == target[0]
         cols = jnp.arange(self.width, dtype=jnp.int32)[None, :] == target[1]
-        return jnp.where(rows & cols, code.astype(jnp.uint8), cells)
+        return once(jnp.where(rows & cols, code.astype(jnp.uint8), cells))
 
     def _observe(self, state: GridState, level: GridLevel) -> Observation:
         seen = view.crop_codes(state.cells, codes.WALL, state.position, state.direction, self.view_size)

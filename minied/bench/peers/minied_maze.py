@@ -7,7 +7,8 @@ stocks are drawn inside of what is timed. Not timed: compiling, the first levels
 
 The world observes codes, one byte a cell, of which the student's encoder makes the three channels that the mazes of other
 libraries return. ``--observe images``, the default, decodes them in every step, so that the same is computed as there;
-``--observe codes`` takes them as the rollout does.
+``--observe codes`` takes them as the rollout does; ``--observe minigrid`` makes MiniGrid's three numbers a cell of them, of
+worlds that know how (``image``).
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ def build(options: argparse.Namespace) -> Any:
 
     size = ["--env.height", str(options.size), "--env.width", str(options.size)]
     size = [] if options.preset else [*size, "--env.levels.num-walls", str(options.walls)]
-    env = load_config(options.preset or "maze/minimax_dr", [*size, *options.config]).env
+    env: Any = load_config(options.preset or "maze/minimax_dr", [*size, *options.config]).env
     space, num_envs, is_fresh = env.level_space, options.num_envs, options.restart == "fresh"
     parts = dict(env.observation_space.parts) if isinstance(env.observation_space, Dict) else {}
     stock = options.stock or 4 * num_envs
 
     def seen(observation: Any) -> Any:
+        if options.observe == "minigrid":
+            return observation | {"view": env.image(observation["view"])}
         return {name: _decoded(parts[name], value) for name, value in observation.items()}
 
     def _decoded(part: Any, value: jax.Array) -> jax.Array:
@@ -76,7 +79,9 @@ def main() -> None:
 
     parser = argument_parser(__doc__)
     parser.add_argument("--restart", choices=("same", "fresh"), default="same", help="the level after an episode")
-    parser.add_argument("--observe", choices=("images", "codes"), default="images", help="decoded or as stored")
+    parser.add_argument(
+        "--observe", choices=("images", "codes", "minigrid"), default="images", help="decoded, as stored"
+    )
     parser.add_argument("--size", type=int, default=13, help="height and width in cells")
     parser.add_argument("--preset", default="", help="take the world of this preset, at its own size")
     parser.add_argument("--walls", type=int, default=60, help="walls drawn for a level")

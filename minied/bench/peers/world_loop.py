@@ -19,6 +19,15 @@ import jax.numpy as jnp
 # pyright: reportMissingImports=false
 
 
+def chosen(condition: jax.Array, new: Any, old: Any) -> Any:
+    """Return ``new`` where ``condition`` (``bool[]``) holds, else ``old``, of one environment; keys are left as they are."""
+
+    def choose(a: Any, b: Any) -> Any:
+        return b if jnp.issubdtype(b.dtype, jax.dtypes.prng_key) else jnp.where(condition, a, b)
+
+    return jax.tree_util.tree_map(choose, new, old)
+
+
 def world_workload(
     options: argparse.Namespace,
     begin: Callable[[jax.Array], Any],
