@@ -3,8 +3,9 @@
 The test bench T2: a corridor of L cells, the goal at one end, reward 1 there and nothing anywhere else, and a horizon in
 which chance reaches the goal from nearby only. The student is a table (`tabular_student.py`), so that each cell has to be
 learnt. A teacher chooses the start (`paired` with `builds: parameters`: one choice of L − 1, nothing of their order is told)
-and is paid by a score. It is compared with uniform starts by the environment steps until the student gets from the far end
-to the goal with a chance of at least 0.9, which is computed from its table and not sampled.
+and is paid by a score; ALP-GMM chooses it from returns alone. Each is compared with uniform starts by the environment steps
+until the student gets from the far end to the goal with a chance of at least 0.9, which is computed from its table and not
+sampled.
 
 What was chosen, on three seeds for value disagreement, and why; all teachers share it:
 
@@ -48,6 +49,7 @@ from minied.run.console import Reporter
 from minied.scores.base import needs_of
 from minied.students.networks.config import NetworkConfig
 from minied.students.ppo import PPOConfig
+from minied.teachers.alp_gmm import ALPGMM
 from minied.teachers.base import Teacher
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.teachers.paired import Paired
@@ -59,7 +61,7 @@ from minied_envs.petri import Corridor
 SOLVED = 0.9
 """Chance to reach the goal from the far end at which the student is said to solve it."""
 SCORES = ("value_disagreement", "l1_value_loss", "policy_disagreement", "learnability")
-TEACHERS = ("uniform", *SCORES, "same_rows")
+TEACHERS = ("uniform", "alp_gmm", *SCORES, "same_rows")
 NUM_POLICIES = 3
 """Of the student whose policies may disagree, each of which learns from a third of the rows: it is compared with uniform
 starts for a student of that kind, `uniform_3`, and both may take three times as long."""
@@ -82,7 +84,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--num-envs", type=int, default=8)
     parser.add_argument("--updates", type=int, default=8000, help="at most")
     parser.add_argument("--look-every", type=int, default=50, help="updates between two looks at the student")
-    parser.add_argument("--teachers", nargs="*", default=list(TEACHERS), help="uniform, same_rows, or any score's name")
+    parser.add_argument(
+        "--teachers", nargs="*", default=list(TEACHERS), help="uniform, alp_gmm, same_rows, or any score's name"
+    )
     return parser
 
 
@@ -151,9 +155,11 @@ def setting_of(name: str, arguments: argparse.Namespace) -> tuple[TrainConfig, T
 
 
 def teacher_of(name: str) -> Teacher:
-    """Return uniform starts, or a policy that chooses them and is paid by the score ``name``."""
+    """Return uniform starts, ALP-GMM, or a policy that chooses them and is paid by the score ``name``."""
     if name == _rival_of(name):
         return DomainRandomization()
+    if name == "alp_gmm":
+        return ALPGMM()
     goes_by_steps = "ended" in needs_of(registry.load("score", name))
     return Paired(
         builds="parameters",
