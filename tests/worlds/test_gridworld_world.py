@@ -100,6 +100,8 @@ def test_goal_and_lava_are_entered_and_end_the_episode():
         ("pick up the red ball", "Ar > . G", [FORWARD, FORWARD], True),  # a goal always counts
         ("open the green door", "> Dg . G", [TOGGLE], True),
         ("open the green door", "Dg > Dr G", [TOGGLE], False),
+        ("open the green door", "> Og Dg G", [DONE], False),  # to look at an open one is not to open it
+        ("open the green door", "> Og Dg G", [TOGGLE, TOGGLE], True),
         ("open the yellow door", "Ly > Ky G", [PICK_UP, LEFT, LEFT, TOGGLE], True),
         ("get to the goal", "> Ar . G", [PICK_UP], False),
         ("go to the matching object", "> + . .", [FORWARD], True),
@@ -116,6 +118,12 @@ def test_wrong_answers_end_without_a_reward_and_in_a_memory_task_nothing_is_pick
     assert steps[3][2] == "."
     assert steps[6][0] == (0, 2)
     assert steps[6][3:] == (0.0, True, False)
+
+
+def test_in_a_memory_task_picking_up_does_what_toggling_does():
+    steps = play("mission: go to the matching object\n> Dg + .", [PICK_UP])
+    assert steps[0][1].split()[1] == "Og"
+    assert play("> Dg . G", [PICK_UP])[0][1].split()[1] == "Dg"
 
 
 def test_time_runs_out_at_the_level_s_limit_or_the_world_s():
