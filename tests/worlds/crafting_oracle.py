@@ -200,7 +200,7 @@ class Game:
             "direction": self.direction,
             "inventory": [n / self.options.capacity for n in carried] + [float(n > 0) for n in carried],
             "goal": [float(name == self.goal) for name in self.items],
-            "time": [self.time / self.options.max_steps, *self._goal_time()],
+            "time": [self.time / self.options.max_steps, self._goal_time()],
         }
         if self.options.compass:
             seen["nearest"] = [number for name in names for number in self._nearest(name)]
@@ -218,8 +218,8 @@ class Game:
             seen["mask"] = [self.does_something(action) for action in range(self.num_actions)]
         return seen
 
-    def _goal_time(self) -> list[float]:
-        return [self.goal_time / self.options.goal_steps] if self.options.goal_steps else []
+    def _goal_time(self) -> float:
+        return self.goal_time / self.options.goal_steps if self.options.goal_steps else 0.0
 
     def _nearest(self, name: str) -> tuple[float, float, float]:
         row, col = self.agent

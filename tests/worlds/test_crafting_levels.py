@@ -263,7 +263,7 @@ def test_levels_are_described_by_their_goals_and_blocks():
 def test_suites_ask_for_every_item_on_the_same_maps():
     space = OWN.level_space
     assert space.suites == {
-        "items": "Every item as the goal on 8 maps: 54 entries, 9x9, horizon 160.",
+        "items": "Every item as the only goal on 8 maps: 54 entries, 9x9, horizon 160.",
         "deepest": "The 2 items of the deepest tier, 8 maps each, 9x9, horizon 160.",
     }
     (items,) = space.suite("items")
@@ -290,14 +290,20 @@ def test_a_suite_is_the_same_at_every_call():
     assert jax.tree.all(jax.tree.map(np.array_equal, first, again))
 
 
-def test_worlds_with_several_goals_have_a_suite_of_sequences():
-    space = Crafting(num_goals=3).level_space
-    assert space.suites == {"sequences": "64 maps with 3 uniform goals one after the other, 9x9, horizon 160."}
+def test_worlds_with_several_goals_also_have_a_suite_of_sequences():
+    several = Crafting(num_goals=3, goal_steps=50)
+    space = several.level_space
+    assert list(space.suites) == ["items", "deepest", "sequences"]
+    assert space.suites["sequences"] == "64 maps with 3 uniform goals one after the other, 9x9, horizon 160."
     (sequences,) = space.suite("sequences")
+    assert sequences.env == several
     assert np.asarray(sequences.levels.goals).shape == (64, 3)
     assert len(set(sequences.names)) == 64
-    with pytest.raises(UserError, match="unknown suite 'items'; known: sequences"):
-        space.suite("items")
+    # Items are asked for one by one in a world that looks the same to a student.
+    (items,) = space.suite("items")
+    assert (items.env.num_goals, items.env.goal_steps) == (1, 0)
+    assert items.env.observation_space == several.observation_space
+    assert np.asarray(items.levels.goals).shape == (54 * 8, 1)
 
 
 def test_tasks_are_the_items_from_easy_to_hard():

@@ -112,7 +112,7 @@ def test_what_is_seen_by_hand():
     # The tree is above and to the left, two moves away, the bush below and to the right, four (1 and 3); no bench.
     np.testing.assert_allclose(seen["nearest"], [-1, -1, 1 / 2, 1, 1, 1 / 4, 0, 0, 0], rtol=1e-6)
     assert seen["goal"].tolist() == [0, 0, 0, 0, 1]
-    np.testing.assert_allclose(seen["time"], [3 / 20], rtol=1e-6)
+    np.testing.assert_allclose(seen["time"], [3 / 20, 0], rtol=1e-6)
     assert not np.asarray(seen["inventory"]).any()
 
 
@@ -150,7 +150,7 @@ def test_own_recipes_change_what_is_seen_and_done():
     assert SHOP.action_space.n == 5 + 3 + 1
     observation = SHOP.reset(jax.random.key(0), LEVEL)[0]
     assert {name: part.shape for name, part in observation.items()} == {
-        "view": (5, 5), "direction": (), "inventory": (10,), "goal": (5,), "time": (1,), "nearest": (9,), "makeable": (3,),
+        "view": (5, 5), "direction": (), "inventory": (10,), "goal": (5,), "time": (2,), "nearest": (9,), "makeable": (3,),
     }  # fmt: skip
     bare = Crafting(height=3, width=5, view_size=1, compass=False, show_makeable=False, recipes=WORKSHOP)
     assert set(bare.reset(jax.random.key(0), LEVEL)[0]) == {"view", "direction", "inventory", "goal", "time"}

@@ -27,8 +27,7 @@ def space(world: "Crafting") -> Dict:
     - ``direction``: where it looks.
     - ``inventory``: ``f32[2 K]``, of each item the share of `capacity`, then whether there is any.
     - ``goal``: ``f32[K]``, one-hot.
-    - ``time``: the share of the episode's steps that is over, and with `goal_steps` that of the goal's, ``f32[1]`` or
-    ``f32[2]``.
+    - ``time``: ``f32[2]``, the shares of the episode's steps and of the goal's (`goal_steps`, else 0) that are over.
     - ``nearest``, with a compass: ``f32[3 (C − 1)]``, of the nearest block of each kind whether it is above (−1), beside (0)
       or below (1), whether it is to the left (−1), beside or to the right (1), and ``1 / d``, d its distance in
       moves, 1 next to the agent; zeros where there is none.
@@ -44,7 +43,7 @@ def space(world: "Crafting") -> Dict:
         ("direction", Discrete(4)),
         ("inventory", Box(0.0, 1.0, (2 * num_items,))),
         ("goal", Box(0.0, 1.0, (num_items,))),
-        ("time", Box(0.0, 1.0, (2 if world.goal_steps else 1,))),
+        ("time", Box(0.0, 1.0, (2,))),
     ]
     if world.compass:
         parts.append(("nearest", Box(-1.0, 1.0, (3 * (num_codes - 1),))))
@@ -97,10 +96,8 @@ def _recipe(world: "Crafting", goal: jax.Array, where: jax.Array) -> jax.Array:
 
 def _time(world: "Crafting", state: "CraftingState") -> jax.Array:
     """Return which share of the time is over, see `space`."""
-    of_episode = state.time.astype(jnp.float32) / world.max_steps
-    if not world.goal_steps:
-        return of_episode[None]
-    return jnp.stack([of_episode, state.goal_time.astype(jnp.float32) / world.goal_steps])
+    of_goal = state.goal_time.astype(jnp.float32) / world.goal_steps if world.goal_steps else jnp.float32(0)
+    return jnp.stack([state.time.astype(jnp.float32) / world.max_steps, of_goal])
 
 
 def _shows_makeable(world: "Crafting") -> bool:
