@@ -165,6 +165,27 @@ def test_distance_by_hand():
     assert (told["num_walls"], told["num_doors"], told["num_locked_doors"], told["num_objects"]) == (3, 1, 1, 1)
 
 
+def test_the_right_answer_of_a_memory_task_is_beside_the_object_that_was_shown():
+    for level in (one(draw(Memory(7, random_length=True), 32), i) for i in range(32)):
+        shown = level.cells[2, 0]
+        north, south = np.argwhere((level.cells >= codes.KEY) & (np.indices((7, 7))[1] > 3))
+        matching = north if level.cells[tuple(north)] == shown else south
+        assert level.cells[tuple(matching)] == shown
+        (right,) = np.argwhere(level.cells == codes.RIGHT_ANSWER)
+        (wrong,) = np.argwhere(level.cells == codes.WRONG_ANSWER)
+        assert np.abs(right - matching).sum() == 1
+        assert np.abs(wrong - matching).sum() == 3
+
+
+def test_nothing_is_put_about_the_middle_where_minigrids_agent_stands_first():
+    """In two rooms that is row 2, column 7 of the right one: 11 cells are left, each drawn about 18 times."""
+    for family in (BlockedUnlockPickup(), described.unlock_pickup(), ObstructedMaze("1Dl")):
+        levels = draw(family, 200)
+        target = (levels.cells >= codes.BALL) & (np.indices((4, 9))[1] > 4)
+        places = {tuple(place[1:].tolist()) for place in np.argwhere(target)}
+        assert places == {(row, col) for row in range(4) for col in range(5, 9) if abs(row - 2) + abs(col - 7) > 1}
+
+
 def test_the_multi_room_chain_has_as_many_rooms_as_asked_for():
     levels = draw(MultiRoom(23, 23, 2, 5, 6), 64)
     doors = ((levels.cells >= codes.CLOSED_DOOR) & (levels.cells < codes.LOCKED_DOOR)).sum(axis=(1, 2))

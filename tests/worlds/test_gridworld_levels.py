@@ -123,6 +123,17 @@ def test_edited_levels_are_valid_and_keep_mission_and_limit(level, seed):
         np.testing.assert_array_equal(np.asarray(child.cells)[kept], level.cells[kept])
 
 
+def test_in_a_memory_task_things_stay():
+    space = GridWorld(5, 5, levels=GridLevels("memory", num_edits=8)).level_space
+    level = space.sample(jax.random.key(0))
+    children = jax.jit(jax.vmap(space.mutate, in_axes=(0, None)))(jax.random.split(jax.random.key(1), 64), level)
+    before, after = np.asarray(level.cells), np.asarray(children.cells)
+    things = (before != codes.EMPTY) & (before != codes.WALL)
+    np.testing.assert_array_equal(after[:, things], np.broadcast_to(before[things], (64, int(things.sum()))))
+    assert np.isin(after[:, ~things], (codes.EMPTY, codes.WALL)).all()
+    assert (after != before).any()
+
+
 def test_each_kind_of_edit_happens():
     level = jax.tree.map(jnp.asarray, SPACE.from_text("> # # # .\n. Dr . Kr .\n. # . ~ .\n. . . . G"))
     words = jax.random.bits(jax.random.key(0), (400, 5), jnp.uint32)
