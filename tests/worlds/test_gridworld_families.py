@@ -10,8 +10,9 @@ import pytest
 from minied_envs.gridworld import GridLevels, GridWorld, codes, described, missions, reach
 from minied_envs.gridworld.families import Mixture, standard
 from minied_envs.gridworld.level import is_valid, padded
+from minied_envs.gridworld.memory import Memory
 from minied_envs.gridworld.multi_room import MultiRoom
-from minied_envs.gridworld.open_families import Crossing, DoorKey, FourRooms, LavaGap, Memory
+from minied_envs.gridworld.open_families import Crossing, DoorKey, FourRooms, LavaGap
 from minied_envs.gridworld.room_families import BlockedUnlockPickup, KeyCorridor, ObstructedMaze
 
 FAMILIES = {

@@ -17,8 +17,9 @@ from minied_envs.grid import bitboard
 from minied_envs.gridworld import described, description_file
 from minied_envs.gridworld.family import Family
 from minied_envs.gridworld.level import GridLevel, padded
+from minied_envs.gridworld.memory import Memory
 from minied_envs.gridworld.multi_room import SMALLEST, MultiRoom
-from minied_envs.gridworld.open_families import Crossing, DoorKey, FourRooms, LavaGap, Memory, Obstacle
+from minied_envs.gridworld.open_families import Crossing, DoorKey, FourRooms, LavaGap, Obstacle
 from minied_envs.gridworld.room_families import BlockedUnlockPickup, KeyCorridor, Maze, ObstructedMaze
 
 Name = Literal[

@@ -1,4 +1,4 @@
-"""MiniGrid's families of one hall: FourRooms, DoorKey, LavaGap, Crossing and Memory.
+"""MiniGrid's families of one hall: FourRooms, DoorKey, LavaGap and Crossing.
 
 Each follows the generator of MiniGrid 3.2 decision by decision, so that levels have its distribution; deviations are told.
 Rows and columns are counted without the border, one less than MiniGrid's. Letters: ``H W`` grid.
@@ -30,7 +30,7 @@ def _corner(height: int, width: int) -> jax.Array:
     return jnp.array([height - 1, width - 1], jnp.int32)
 
 
-def _indices(height: int, width: int) -> tuple[jax.Array, jax.Array]:
+def indices(height: int, width: int) -> tuple[jax.Array, jax.Array]:
     """Return the rows ``i32[H, 1]`` and columns ``i32[1, W]`` of a grid."""
     return jnp.arange(height, dtype=jnp.int32)[:, None], jnp.arange(width, dtype=jnp.int32)[None, :]
 
@@ -40,7 +40,7 @@ def begin_at_distance(cells: jax.Array, goal: jax.Array, share: jax.Array, words
 
     0 is the least, 1 the largest Manhattan distance of an empty cell from the goal. ``words`` is ``u32[2]``.
     """
-    rows, cols = _indices(*cells.shape)
+    rows, cols = indices(*cells.shape)
     distance = jnp.abs(rows - goal[0]) + jnp.abs(cols - goal[1])
     is_free = cells == codes.EMPTY
     farthest = jnp.max(jnp.where(is_free, distance, 0))
@@ -96,7 +96,7 @@ class FourRooms(Family):
     def _rooms(self, words: jax.Array) -> jax.Array:
         """Return the walls with their openings, ``i32[H, W]``; uses four words."""
         middle_row, middle_col = (self.height + 2) // 2 - 1, (self.width + 2) // 2 - 1
-        rows, cols = _indices(self.height, self.width)
+        rows, cols = indices(self.height, self.width)
         openings = [
             (bitboard.scale(words[0], middle_row), jnp.int32(middle_col)),
             (middle_row + 1 + bitboard.scale(words[1], self.height - middle_row - 1), jnp.int32(middle_col)),
@@ -142,7 +142,7 @@ class DoorKey(Family):
         yellow = codes.COLOURS.index("yellow")
         # MiniGrid's door is never in the last row.
         wall, door = scaled(values[0], 1, self.width - 2), scaled(values[1], 0, self.height - 2)
-        _, cols = _indices(self.height, self.width)
+        _, cols = indices(self.height, self.width)
         cells = put(_empty(self.height, self.width), _corner(self.height, self.width), codes.GOAL)
         cells = jnp.where(cols == wall, codes.WALL, cells)
         cells = put(cells, jnp.stack([door, wall]), codes.LOCKED_DOOR + yellow)
@@ -182,7 +182,7 @@ class LavaGap(Family):
     def level(self, key: jax.Array, values: jax.Array) -> GridLevel:
         """Return the level with these numbers, which leave nothing open."""
         row, col = scaled(values[1], 0, self.height - 1), scaled(values[0], 1, self.width - 2)
-        _, cols = _indices(self.height, self.width)
+        _, cols = indices(self.height, self.width)
         cells = put(_empty(self.height, self.width), _corner(self.height, self.width), codes.GOAL)
         cells = jnp.where(cols == col, _OBSTACLES[self.obstacle], cells)
         cells = put(cells, jnp.stack([row, col]), codes.EMPTY)
@@ -241,7 +241,7 @@ class Crossing(Family):
         order = jnp.argsort(words[: len(self._rivers)])
         chosen = jnp.argsort(order) < number  # by rank
         axis, place = jnp.asarray(self._rivers[:, 0]), jnp.asarray(self._rivers[:, 1])
-        rows, cols = _indices(self.height, self.width)
+        rows, cols = indices(self.height, self.width)
 
         def lines(which: int, length: int) -> jax.Array:
             """Return which rows or columns are rivers, ``bool[length]``."""
@@ -272,59 +272,3 @@ class Crossing(Family):
                 left[i] = left[i] - (is_any & crosses).astype(jnp.int32)
         cells = put(cells, _corner(self.height, self.width), codes.GOAL)
         return make_level(cells, jnp.zeros(2, jnp.int32), jnp.int32(0), missions.REACH_GOAL, self.max_steps)
-
-
-@dataclasses.dataclass(frozen=True)
-class Memory(Family):
-    """A room with an object, a hallway, and two objects at its end: go to the one that was in the room."""
-
-    side: int
-    random_length: bool = False
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """As many rows as columns; odd, at least 5."""
-        return self.side, self.side
-
-    @property
-    def max_steps(self) -> int:
-        """5 s² of MiniGrid's size s."""
-        return 5 * (self.side + 2) ** 2
-
-    @property
-    def parts(self) -> tuple[Interval, ...]:
-        """``hallway``: how long it is, and ``start``: how far along it the agent begins."""
-        return (Interval("hallway", 0.0, 1.0), Interval("start", 0.0, 1.0))
-
-    def draw(self, key: jax.Array) -> GridLevel:
-        """Return a level. Consumes ``key``."""
-        key_values, key_rest = jax.random.split(key)
-        hallway, start = shares(jax.random.bits(key_values, (2,), jnp.uint32))
-        return self.level(key_rest, jnp.stack([hallway if self.random_length else jnp.float32(1), start]))
-
-    def level(self, key: jax.Array, values: jax.Array) -> GridLevel:
-        """Return a level. Consumes ``key``."""
-        coins = bitboard.scale(jax.random.bits(key, (2,), jnp.uint32), 2) == 1
-        side, middle = self.side, self.side // 2
-        end = scaled(values[0], 3, side - 2)  # MiniGrid: from 4 to size − 3, both less one
-        rows, cols = _indices(side, side)
-        beside = (rows == middle - 1) | (rows == middle + 1)
-        room = (cols <= 3) & ((rows == middle - 2) | (rows == middle + 2)) | ((cols == 3) & beside)
-        hallway = (cols >= 4) & (cols < end) & beside
-        crossbar = ((cols == end) & (rows != middle)) | (cols == end + 2)
-        cells = jnp.where(room | hallway | crossbar, codes.WALL, codes.EMPTY)
-        green = codes.COLOURS.index("green")
-        shown, north, south = (
-            jnp.where(is_key, codes.KEY, codes.BALL) + green for is_key in (coins[0], coins[1], ~coins[1])
-        )
-        cells = put(cells, jnp.array([middle - 1, 0], jnp.int32), shown)
-        is_north = shown == north
-        for row, code in (
-            (middle - 2, north),
-            (middle + 2, south),
-            (middle - 1, jnp.where(is_north, codes.RIGHT_ANSWER, codes.WRONG_ANSWER)),
-            (middle + 1, jnp.where(is_north, codes.WRONG_ANSWER, codes.RIGHT_ANSWER)),
-        ):
-            cells = put(cells, jnp.stack([jnp.int32(row), end + 1]), code)
-        start = jnp.stack([jnp.int32(middle), scaled(values[1], 0, end)])
-        return make_level(cells, start, jnp.int32(0), missions.GO_TO_MATCH, self.max_steps)
