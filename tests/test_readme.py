@@ -11,6 +11,7 @@ from minied.train.program import Program
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 OWN_CODE = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if block.startswith("# mine.py")]
+DESCRIPTIONS = re.findall(r"```yaml\n(map:.*?)```", README, re.DOTALL)
 SMALL = ["--num-envs", "4", "--num-steps", "8", "--env.max-steps", "8", "--network.memory-size", "8"]
 
 
@@ -23,6 +24,16 @@ def test_own_scores_and_teachers_are_traced_as_the_readme_writes_them(code, tmp_
     command = code.partition("\n")[0].partition("minied train ")[2].replace("mine:", f"{module}:")
     options, _, _ = command.partition(" --run-dir")
     Program(load_config("quick", [*options.split(), *SMALL])).check()
+
+
+def test_a_run_draws_its_levels_from_the_description_that_the_readme_shows(tmp_path):
+    (text,) = DESCRIPTIONS
+    path = tmp_path / "my_level.yaml"
+    path.write_text(text)
+    told = re.search(r"minied train (gridworld/.*my_level\.yaml.*) --run-dir", README)
+    assert told is not None
+    preset, *options = told[1].replace(path.name, str(path)).split()
+    Program(load_config(preset, [*options, *SMALL, "--ppo.num-minibatches", "1"])).check()
 
 
 def test_the_readme_shows_a_score_and_a_teacher():

@@ -48,9 +48,14 @@ def says(words, make):
 SHARES = {
     "replay_probability", "minimum_fill", "score_smoothing", "staleness_coefficient", "score_max_share",
     "exploration", "forgetting", "buffer_share", "uniform_share", "random_share",
+    "mastered_from", "review_share", "slow_rate", "magnified",
 }  # fmt: skip
-NOT_ZERO = {"minimum_fill", "score_smoothing", "temperature", "step_size", "floor", "covariance_floor"}
-ANY_SIGN = {"return_low", "return_high"}
+NOT_ZERO = {
+    "minimum_fill", "score_smoothing", "temperature", "step_size", "floor", "covariance_floor", "slow_rate", "magnified",
+    "sharpness",
+}  # fmt: skip
+NOT_ONE = {"score_max_share", "magnified"}
+ANY_SIGN = {"return_low", "return_high", "focus"}
 NUMBERS = {
     "temperature",
     "rate",
@@ -59,6 +64,7 @@ NUMBERS = {
     "step_size",
     "floor",
     "covariance_floor",
+    "sharpness",
 } | ANY_SIGN
 FLOATS = [(name, field) for name in TEACHERS for field in float_fields(registry.load("teacher", name))]
 
@@ -79,7 +85,7 @@ def test_numbers_out_of_range(name, field):
             [f"{field} is {value!r}".replace("is 0.0", "is 0"), "allowed: "],
             lambda v=value: teacher_of(name, **{field: v}),
         )
-    good = [1.0] if field in SHARES - {"score_max_share"} else []
+    good = [1.0] if field in SHARES - NOT_ONE else []
     good += [0.0] if field in SHARES - NOT_ZERO - {"replay_probability"} else []
     for value in good:
         assert getattr(teacher_of(name, **{field: value}), field) == value
@@ -93,6 +99,7 @@ COUNTS = [
     ("alp_gmm", "fit_rate", 0), ("alp_gmm", "fit_window", 2), ("alp_gmm", "max_components", 0),
     ("alp_gmm", "min_components", 0), ("alp_gmm", "history_size", 2**24 + 1), ("alp_gmm", "em_iterations", 0),
     ("fixed_curriculum", "updates_per_level", 0), ("fixed_curriculum", "levels_at_once", 0),
+    ("uniform_tasks", "attempts_per_measurement", 0), ("windowed_slope", "window", 1),
 ]  # fmt: skip
 
 

@@ -177,7 +177,7 @@ MAP = "map: |\n  . . . #\n  . . . G\n"
         ("map: 3\n", "the description: map is 3; allowed: words"),
         ("- 1\n- 2", "the description is [1, 2]; allowed: {map: …"),
         ("map: [", "the description is not valid YAML"),
-        (MAP + "max_steps: 3\nmax_steps: 4", "has the key 'max_steps' again; allowed: once"),
+        (MAP + "max_steps: 3\nmax_steps: 4", "duplicate key 'max_steps' (line "),
         (MAP + "regions: {a: {top: 0, left: 0, height: 1}}", "region 'a' has no width"),
         ("map: !!python/object/apply:os.getcwd []", "the description is not valid YAML"),
     ],

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from minied.errors import UserError, suggestion
+from minied.yaml_text import read_yaml
 from minied_envs.grid.text import read_words
 from minied_envs.gridworld.codes import COLOURS
 from minied_envs.gridworld.description import ANY, Description, Placement, Rectangle
@@ -52,7 +53,7 @@ def read_text(value: str) -> str:
 
 def from_text(text: str) -> Description:
     """Return the description that ``text`` is. Raises `UserError` that names the key, or the line, that is wrong."""
-    data = _mapping(_loaded(text), _KEYS, "the description")
+    data = _mapping(read_yaml(text, "the description"), _KEYS, "the description")
     if "map" not in data:
         raise UserError("the description has no map; allowed: `map: |` and the drawing below it")
     rows = read_words(_typed(data, "map", str, "the description"), cell_codes(), DRAWN_WITH)
@@ -130,25 +131,3 @@ def _typed(data: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
         told = {bool: "true or false", int: "a whole number", float: "a number", str: "words"}[kind]
         raise UserError(f"{where}: {name} is {value!r}; allowed: {told}")
     return kind(value)
-
-
-def _loaded(text: str) -> Any:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Data only, and no key twice."""
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            for index, ((key_node, _), key) in enumerate(zip(node.value, keys, strict=True)):
-                if key in keys[:index]:
-                    raise UserError(f"line {key_node.start_mark.line + 1} has the key {key!r} again; allowed: once")
-            return super().construct_mapping(node, deep=deep)
-
-    try:
-        return yaml.load(text, Loader=Loader)
-    except yaml.MarkedYAMLError as error:
-        place = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
-        raise UserError(f"the description is not valid YAML: {error.problem or error.context}{place}") from error
-    except (yaml.YAMLError, TypeError) as error:  # TypeError: a key that is a list
-        raise UserError(f"the description is not valid YAML: {' '.join(str(error).split())}") from error
