@@ -48,13 +48,15 @@ def last_evaluation(path: Path) -> dict[str, Any]:
     """Return the evaluation that `minied eval --json` left in ``items.json``, or else the run's own last one."""
     kept = path / "items.json"
     if kept.exists():
-        return json.loads(kept.read_text())["evaluation"]
+        return json.loads(kept.read_text())["evaluations"][0]
     return open_run(path).read_rows("evaluations")[-1]
 
 
 def told(members: np.ndarray, form: str) -> str:
     """Return mean and interval of ``f64[S]``, and the members."""
     values = np.asarray(members, float)
+    if len(values) == 1:
+        return f"{values[0]:{form}} (one member, no interval)"
     interval = stratified_bootstrap(
         lambda scores: scores.mean(axis=(-2, -1)), values[:, None], generator=np.random.default_rng(0)
     )
