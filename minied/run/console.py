@@ -25,6 +25,7 @@ class Progress(NamedTuple):
     solve_rate: float  # of levels just played, mean over members; NaN if unknown
     solved_levels: str  # which levels those were
     solved_means: str  # see `minied.env.Environment.solved_means`
+    tasks_done: str  # how many tasks are done; empty for a teacher of none
     seconds_left: float  # NaN before it is known
 
 
@@ -151,6 +152,8 @@ def _parts(now: Progress) -> list[str]:
     parts = []
     if not math.isnan(now.solve_rate):
         parts.append(f"{now.solve_rate:.0%} of {now.solved_levels} levels {now.solved_means}")
+    if now.tasks_done:
+        parts.append(now.tasks_done)
     if not math.isnan(now.steps_per_second):
         parts.append(f"{_short(now.steps_per_second)} steps/s")
     if not math.isnan(now.seconds_left):

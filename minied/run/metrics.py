@@ -18,6 +18,9 @@ from minied.train.config import TrainConfig
 
 WandbMode = Literal["disabled", "offline", "online"]
 COUNTERS = ("iterations", "student_updates", "train_steps", "env_steps")
+TASKS_DONE, TASK_SUCCESS, TASK_ATTENTION = (
+    f"teacher/{name}" for name in ("tasks_above_5_percent", "success/", "attention/")
+)
 
 Row = dict[str, Any]
 
@@ -150,6 +153,23 @@ def member_mean(value: Any) -> float:
     values = member_values(value)
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else math.nan
+
+
+def solve_rate_of(row: Row) -> tuple[str, float]:
+    """Return which levels a row of metrics tells about, as a person says it, and their solve rate; NaN if it tells of none.
+
+    New levels come first: they are always of one kind, so that the figure shows learning. A teacher chooses the others.
+    """
+    names = {"new": "new", "designed": "designed", "replay": "replayed", "mutated": "edited", "given": "given"}
+    rates = {name: member_mean(row["metrics"].get(f"{source}/solve_rate")) for source, name in names.items()}
+    return next((each for each in rates.items() if not math.isnan(each[1])), ("", math.nan))
+
+
+def tasks_done(row: Row) -> str:
+    """Return how many tasks are done at times, as a person says it, mean over members; empty for a teacher of none."""
+    done = member_mean(row["metrics"].get(TASKS_DONE))
+    number = sum(name.startswith(TASK_SUCCESS) for name in row["metrics"])
+    return "" if math.isnan(done) else f"{done:.3g} of {number} tasks at 5 %"
 
 
 def _as_list(value: Any) -> list[Any]:

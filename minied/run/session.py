@@ -15,6 +15,7 @@ from typing import Any
 import jax
 
 from minied.errors import UserError
+from minied.run import metrics
 from minied.run.checkpoint import Checkpoints
 from minied.run.console import Progress, Reporter, duration, make_reporter
 from minied.run.doubts import doubts
@@ -22,7 +23,6 @@ from minied.run.ending import conclude
 from minied.run.evaluation import evaluate, suite_of
 from minied.run.folder import RunFolder, create, refuse_existing
 from minied.run.labels import differences
-from minied.run.metrics import JsonlSink, Sinks, WandbMode, WandbSink, counters_row, member_mean, metrics_row
 from minied.run.milestones import phases_in
 from minied.run.stopping import StopFlag
 from minied.run.transfer import Earlier, earlier_of, told
@@ -42,7 +42,7 @@ class SessionOptions:
     """Draw the learning curve, proposed levels and the agent."""
     loop_capture: bool = False
     """On a GPU, record loops as command buffers (CUDA graphs). Computes the same; experimental, as XLA leaves it off."""
-    wandb: WandbMode = "disabled"
+    wandb: metrics.WandbMode = "disabled"
     """Also log to Weights & Biases: offline writes files for `wandb sync`, online needs a login."""
 
 
@@ -120,10 +120,12 @@ def _run(
             earlier = earlier_of(saved)
         reporter.phase("preparing the run")
         state = _first_state(program, earlier, reporter) if restored is None else restored
-        sinks: list[Any] = [JsonlSink(folder)]
+        sinks: list[Any] = [metrics.JsonlSink(folder)]
         if options.wandb != "disabled":
-            sinks.append(WandbSink(folder, saved, options.wandb))
-        session = _Session(program, folder, checkpoints, stack.enter_context(Sinks(*sinks)), reporter, stop, options)
+            sinks.append(metrics.WandbSink(folder, saved, options.wandb))
+        session = _Session(
+            program, folder, checkpoints, stack.enter_context(metrics.Sinks(*sinks)), reporter, stop, options
+        )
         finished = session.run(state)
         num_kept = len(checkpoints.steps())
     conclude(folder, saved, options, session.updates, finished=finished, num_kept=num_kept)
@@ -169,7 +171,7 @@ class _Session:
         program: Any,
         folder: RunFolder,
         checkpoints: Checkpoints,
-        sinks: Sinks,
+        sinks: metrics.Sinks,
         reporter: Reporter,
         stop: StopFlag,
         options: SessionOptions,
@@ -233,7 +235,7 @@ class _Session:
             self.reporter.phase("loading or compiling the training program")
         before, start = self.counters, time.monotonic()
         every = self.config.log_every
-        state, metrics = self.program.advance(state, (before["iterations"] // every + 1) * every)
+        state, measured = self.program.advance(state, (before["iterations"] // every + 1) * every)
         seconds = time.monotonic() - start
         self.counters = self.program.counters(state)
         steps = (self.counters["env_steps"] - before["env_steps"]) * self.config.num_seeds
@@ -244,10 +246,10 @@ class _Session:
             self._trained_seconds += seconds
             self._trained_steps += steps
             self._trained_updates += self.counters["student_updates"] - before["student_updates"]
-        row = metrics_row(self.counters, metrics)
+        row = metrics.metrics_row(self.counters, measured)
         self.sinks.write("metrics", row)
         timing = {"seconds": round(seconds, 6), "steps_per_second": round(steps / seconds, 1), "compiling": first}
-        self.sinks.write("timing", counters_row(self.counters) | timing)
+        self.sinks.write("timing", metrics.counters_row(self.counters) | timing)
         self.reporter.progress(self._progress(row))
         return state
 
@@ -257,10 +259,7 @@ class _Session:
         if self.config.env_steps and self.updates:  # the run ends by whichever comes first
             total = min(total, max(self.updates, math.ceil(self.updates * self.config.env_steps / steps)))
         rate = self._trained_updates / self._trained_seconds if known else 0.0
-        # New levels first: they are always of one kind, so that the figure shows learning. A teacher chooses the others.
-        names = {"new": "new", "designed": "designed", "replay": "replayed", "mutated": "edited", "given": "given"}
-        rates = {name: member_mean(row["metrics"].get(f"{source}/solve_rate")) for source, name in names.items()}
-        levels, solve_rate = next((each for each in rates.items() if not math.isnan(each[1])), ("", math.nan))
+        levels, solve_rate = metrics.solve_rate_of(row)
         return Progress(
             updates=self.updates,
             total=total,
@@ -268,6 +267,7 @@ class _Session:
             solve_rate=solve_rate,
             solved_levels=levels,
             solved_means=self.config.env.solved_means,
+            tasks_done=metrics.tasks_done(row),
             seconds_left=(total - self.updates) / rate if rate else math.nan,
         )
 
@@ -277,7 +277,7 @@ class _Session:
         self.reporter.phase(f"evaluating on {self.suite!r}")
         row = evaluate(self.program, state, self.suite, self.config.attempts, self.counters)
         self.sinks.write("evaluations", row)
-        rate = member_mean(row["solve_rate"])
+        rate = metrics.member_mean(row["solve_rate"])
         seen = phases_in(self.config.env.milestones, row.get("statistics", {}))
         self.reporter.note(
             f"after {self.updates} updates: {rate:.0%} of {self.suite!r} {self.config.env.solved_means}{seen}"

@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from minied.run.metrics import member_mean
+from minied.run.metrics import TASK_ATTENTION, TASK_SUCCESS, member_mean
 from minied.run.plots import empty_figure
 
-ATTENTION, SUCCESS = "teacher/attention/", "teacher/success/"
 _ROW_HEIGHT = 0.14  # inches
 _MOST_COLUMNS = 400
 
 
 def has_tasks(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether rows of metrics tell of tasks."""
-    return any(name.startswith(ATTENTION) for row in rows[:1] for name in row["metrics"])
+    return any(name.startswith(TASK_ATTENTION) for row in rows[:1] for name in row["metrics"])
 
 
 def draw_tasks(rows: Sequence[Mapping[str, Any]], names: Sequence[str], path: Path) -> None:
@@ -31,7 +30,9 @@ def draw_tasks(rows: Sequence[Mapping[str, Any]], names: Sequence[str], path: Pa
     """
     every = -(-len(rows) // _MOST_COLUMNS)
     rows = list(rows)[::every]
-    attention, success = (_matrix(rows, [f"{prefix}{name}" for name in names]) for prefix in (ATTENTION, SUCCESS))
+    attention, success = (
+        _matrix(rows, [f"{prefix}{name}" for name in names]) for prefix in (TASK_ATTENTION, TASK_SUCCESS)
+    )
     figure = empty_figure(13, 1.6 + _ROW_HEIGHT * len(names))
     axes = figure.subplots(1, 2, sharey=True)
     from matplotlib.colors import LogNorm

@@ -451,6 +451,27 @@ def test_of_which_levels_the_solve_rate_is_that_is_shown(minied, config_file, mo
     assert {part for part in shown if "solved" in part} == ({words} if words else set())
 
 
+def test_progress_tells_how_many_tasks_are_done(minied, config_file, monkeypatch):
+    advance, shown = run_world.Program.advance, []
+    told = {
+        "tasks_above_5_percent": [2.0, 1.0],
+        "success/near": [0.5, 0.5],
+        "success/far": [0.1, 0.0],
+        "attention/far": [1, 1],
+    }
+
+    def with_tasks(self, state, until):
+        return advance(self, state, until)[0], {f"teacher/{name}": np.asarray(each) for name, each in told.items()}
+
+    monkeypatch.setattr(run_world.Program, "advance", with_tasks)
+    monkeypatch.setattr(console.PlainReporter, "progress", lambda self, now: shown.extend(console._parts(now)))
+    options = ["--no-pictures", "--num-seeds", "2", "--updates", "2"]
+    assert minied("train", config_file, "--run-dir", "run", *options)[0] == 0
+    assert {part for part in shown if "tasks" in part} == {
+        "1.5 of 2 tasks at 5 %"
+    }  # two in one member, one in the other
+
+
 # -- rows and folders --------------------------------------------------------------------------------------------------
 
 
