@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minied.errors import UserError
 from minied.evaluate.statistics import stratified_bootstrap
 from minied.run.evaluation import scores_of
 from minied.run.folder import open_run
@@ -31,17 +32,34 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--picture", type=Path, help="where to draw how the numbers grew")
     arguments = parser.parse_args()
-    rows = {path: last_evaluation(path) for path in arguments.runs}
-    number = scores_of(next(iter(rows.values()))).shape[1]
-    print(f"| run | steps of a member | of {number} items at 5 % | at 50 % | mean success |")
-    print("|---|---|---|---|---|")
-    for path, row in rows.items():
-        scores = scores_of(row)  # [S, items]
-        counts = [told((scores >= least).sum(axis=1), ".1f") for least in (RELIABLE, MOSTLY)]
-        steps = row.get("env_steps") or open_run(path).read_rows("evaluations")[-1]["env_steps"]
-        print(f"| {path.name} | {steps / 1e6:.1f} M | {counts[0]} | {counts[1]} | {told(scores.mean(axis=1), '.3f')} |")
+    header = (
+        f"| run | steps of a member | of {number_of_items(arguments.runs[0])} items at 5 % | at 50 % | mean success |"
+    )
+    print("\n".join([header, "|---|---|---|---|---|", *table(arguments.runs)]))
     if arguments.picture:
         draw(arguments.runs, arguments.picture)
+
+
+def number_of_items(path: Path) -> int:
+    """Return how many items a run was evaluated on."""
+    return len(last_evaluation(path)["entries"])
+
+
+def table(runs: list[Path]) -> list[str]:
+    """Return a row in Markdown for each run. Raises `UserError` unless all have the same items and environment steps."""
+    rows, first = {path: last_evaluation(path) for path in runs}, last_evaluation(runs[0])
+    told_rows = []
+    for path, row in rows.items():
+        if row["env_steps"] != first["env_steps"]:
+            found = f"{path.name} has {row['env_steps']} env_steps, {runs[0].name} {first['env_steps']}"
+            raise UserError(f"{found}; allowed: equal ones")
+        if list(row["entries"]) != list(first["entries"]):
+            raise UserError(f"{path.name} was evaluated on other items than {runs[0].name}; allowed: the same")
+        scores = scores_of(row)  # [S, items]
+        counts = [told((scores >= least).sum(axis=1), ".1f") for least in (RELIABLE, MOSTLY)]
+        mean = told(scores.mean(axis=1), ".3f")
+        told_rows.append(f"| {path.name} | {row['env_steps'] / 1e6:.1f} M | {counts[0]} | {counts[1]} | {mean} |")
+    return told_rows
 
 
 def last_evaluation(path: Path) -> dict[str, Any]:

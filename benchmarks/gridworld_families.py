@@ -2,7 +2,8 @@
 
 Workload: uniformly random actions in 32, 1,024 and 8,192 environments side by side; a compiled scan of 256 steps in which
 the observations of every step are summed, so that they have to be computed. After an episode an environment of any library
-starts again on the same level. Grids are of MiniGrid's size, horizons those of each library.
+starts again on the same level. Grids are of MiniGrid's size (Memory's is 17 here and 16 in xminigrid), horizons those of
+each library.
 
 minied's world observes codes, of which MiniGrid's three numbers a cell are made here in every step, as others return
 them. The others see through walls (navix: its view in front of the agent, not all of the grid), so that the first row of a

@@ -194,9 +194,9 @@ class Teacher(Hyperparameters, abc.ABC):
         del state
         return jnp.int32(0)
 
-    def explain(self, fault: int, space: LevelSpace) -> str:
-        """Return the sentence for a `fault`."""
-        del space
+    def explain(self, fault: int, states: Any, space: LevelSpace) -> str:
+        """Return the sentence for a `fault` of any of ``states [S, ...]``, those of all members."""
+        del states, space
         return f"the teacher {type(self).__name__} reports the fault {fault}"
 
     def notes(self, state: Any, proposal: Proposal) -> dict[str, jax.Array]:

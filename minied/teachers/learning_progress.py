@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
+from minied.errors import UserError
 from minied.hyperparameters import require_choice, require_range
 from minied.levels.space import LevelSpace
 from minied.teachers.base import Plan
@@ -32,8 +33,11 @@ class LearningProgress(TaskTeacher):
     magnified: float = 0.1
     """p_θ, the success probability that counts for one half: progress on tasks that hardly succeed is magnified."""
     variant: Variant = "standard"
-    """`omni` (Zhang et al. 2023): of success counts what is beyond a task's first measurement, when the student played at
-    random; tasks that neither progress nor succeed have no share; and `focus` and `sharpness` are 0 and 1 there."""
+    """`omni` (Zhang et al. 2023): of success counts what is beyond a task's first measurement, tasks that neither
+    progress nor succeed have no share, and `focus` and `sharpness` are 0 and 1 there. Published with probes of all
+    tasks (`measure`), the first of a random policy; measured in training, it takes a `uniform_share` (0.25 in later
+    code), and a task is first measured when it first was drawn often enough, by the policy of that time.
+    """
     focus: float = 1.28
     """z_0, from how many standard deviations above the mean progress counts: 1.28 is the 90 % quantile."""
     sharpness: float = 3.0
@@ -50,6 +54,11 @@ class LearningProgress(TaskTeacher):
         require_range(self, "focus", -100, 100)
         require_range(self, "sharpness", 0, 100, open_low=True)
         require_range(self, "uniform_share", 0, 1)
+        if self.variant == "omni" and self.measure == "training" and self.uniform_share == 0:
+            raise UserError(
+                "uniform_share is 0; allowed with variant 'omni' and measure 'training': more than 0, as a task without a"
+                " share would never be measured again"
+            )
 
     @property
     def rates(self) -> tuple[jax.Array | float, jax.Array | float]:

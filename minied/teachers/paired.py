@@ -7,6 +7,7 @@ What they are worth makes the teacher: regret (PAIRED), failure (the minimax adv
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 
@@ -64,8 +65,9 @@ class Paired(Designing, Teacher):
         """Return whether and how the policy failed, ``i32[]``, see `Designing.designer_fault`."""
         return self.designer_fault(state)
 
-    def explain(self, fault: int, space: LevelSpace) -> str:
+    def explain(self, fault: int, states: Any, space: LevelSpace) -> str:
         """Return the sentence for a `fault`."""
+        del states
         return self.explain_designer(fault, space)
 
 

@@ -144,8 +144,9 @@ class Repaired(Designing, ReplayWithProbability):
         """Return whether and how the policy failed, ``i32[]``, see `Designing.designer_fault`."""
         return self.designer_fault(state.designer)
 
-    def explain(self, fault: int, space: LevelSpace) -> str:
+    def explain(self, fault: int, states: Any, space: LevelSpace) -> str:
         """Return the sentence for a `fault`."""
+        del states
         return self.explain_designer(fault, space)
 
     def _with_known_returns_of_each(

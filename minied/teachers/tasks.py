@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from minied.errors import UserError
@@ -35,6 +36,7 @@ class TaskState(struct.PyTreeNode):
     measurements: jax.Array  # i32[], times at which any task was measured
     probabilities: jax.Array  # f32[K], from which the last tasks were drawn
     impossible: jax.Array  # i32[], 1 + the first task whose success was ever told to be outside of [0, 1]; 0: none
+    impossible_success: jax.Array  # f32[], what was told
     memory: Any = ()  # what else a teacher remembers
 
 
@@ -97,7 +99,16 @@ class TaskTeacher(Teacher, abc.ABC):
         number = len(space.tasks.names)
         zeros, none = jnp.zeros(number), jnp.zeros((), jnp.int32)
         shares = jnp.full(number, 1 / number, jnp.float32)
-        return TaskState(Averages.start(number), zeros, zeros, none, shares, none, self.memory_of(number))
+        return TaskState(
+            averages=Averages.start(number),
+            attempts=zeros,
+            successes=zeros,
+            measurements=none,
+            probabilities=shares,
+            impossible=none,
+            impossible_success=jnp.zeros(()),
+            memory=self.memory_of(number),
+        )
 
     def plan(self, key: jax.Array, schedule: Schedule, num_levels: int) -> Plan:
         """Always training; with probes now and then a look at all tasks."""
@@ -149,12 +160,13 @@ class TaskTeacher(Teacher, abc.ABC):
         """Return 1 + the number of a task of which a world told an impossible success, 0 for none, ``i32[]``."""
         return state.impossible
 
-    def explain(self, fault: int, space: LevelSpace) -> str:
+    def explain(self, fault: int, states: TaskState, space: LevelSpace) -> str:
         """Return the sentence for a `fault`."""
         names = ", ".join(space.tasks.success_statistics)
+        value = np.asarray(states.impossible_success)[np.asarray(states.impossible) == fault][0]
         return (
-            f"the success of the task {space.tasks.names[fault - 1]!r} was told to be outside of [0, 1]; allowed for the"
-            f" statistics {names} of the world: 0, 1, or NaN"
+            f"the success of the task {space.tasks.names[fault - 1]!r} was told to be {value:g}; allowed for the statistics"
+            f" {names} of the world: 0, 1, or NaN"
         )
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -175,15 +187,12 @@ class TaskTeacher(Teacher, abc.ABC):
     def _measured(self, state: TaskState, is_new: jax.Array, space: LevelSpace) -> TaskState:
         """Return the state with the tasks ``bool[K]`` measured anew, by what they were counted to since."""
         success = state.successes / jnp.maximum(state.attempts, 1.0)
-        wrong = is_new & ~((success >= -_TOLERANCE) & (success <= 1 + _TOLERANCE))
-        first_wrong = jnp.where(jnp.any(wrong), jnp.argmax(wrong).astype(jnp.int32) + 1, 0)
         success = jnp.clip(success, 0.0, 1.0)
         state = state.replace(
             averages=smoothed(state.averages, success, is_new, *self.rates),
             attempts=jnp.where(is_new, 0.0, state.attempts),
             successes=jnp.where(is_new, 0.0, state.successes),
             measurements=state.measurements + jnp.any(is_new),
-            impossible=jnp.where(state.impossible > 0, state.impossible, first_wrong),
         )
         return state.replace(memory=self.remembered(state, success, is_new, space))
 
@@ -208,7 +217,13 @@ def _successes(tasks: Tasks, outcome: Outcome) -> jax.Array:
 def _counted(state: TaskState, tasks: jax.Array, successes: jax.Array) -> TaskState:
     """Return the state with attempts at ``tasks`` ``i32[R, G]`` counted, of ``successes`` ``f32[R, G]``, NaN: none."""
     is_attempt = ~jnp.isnan(successes)
+    is_wrong = is_attempt & ~((successes >= -_TOLERANCE) & (successes <= 1 + _TOLERANCE))
+    # Each by itself: in a mean one that is too high may hide behind others.
+    is_first = jnp.any(is_wrong) & (state.impossible == 0)
+    place = jnp.argmax(is_wrong.ravel())
     return state.replace(
+        impossible=jnp.where(is_first, tasks.ravel()[place].astype(jnp.int32) + 1, state.impossible),
+        impossible_success=jnp.where(is_first, successes.ravel()[place], state.impossible_success),
         attempts=state.attempts.at[tasks].add(is_attempt.astype(jnp.float32)),
         successes=state.successes.at[tasks].add(jnp.where(is_attempt, successes, 0.0)),
     )

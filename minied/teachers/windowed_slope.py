@@ -1,7 +1,9 @@
 """The slope of a task's learning curve, over a window (Matiisen et al. 2017, "Teacher-Student Curriculum Learning").
 
 TSCL (arXiv 1707.00183), algorithm "window": of each task the last n measurements are kept with their times, a line is
-fitted by least squares, and tasks are chosen by the size of its slope. Letters: ``K`` tasks, ``n`` measurements kept.
+fitted by least squares, and tasks are chosen by the size of its slope. Deviations: slopes are parts of the steepest one
+before Boltzmann's distribution is taken, so that its temperature is free of the scale of success; and a share of uniform
+draws may be mixed into either choice, not into the greedy one alone. Letters: ``K`` tasks, ``n`` measurements kept.
 """
 
 from typing import Literal, get_args

@@ -110,7 +110,9 @@ class Program:
                 " allowed here: probably less"
             )
         if fault:
-            raise UserError(f"{self.config.teacher.explain(fault, self.config.level_space)}, {when}")
+            raise UserError(
+                f"{self.config.teacher.explain(fault, state.members.teacher, self.config.level_space)}, {when}"
+            )
         raise UserError(
             f"{self.config.teacher.blamed_score()}, which gave NaN or infinity for {broken_scores}"
             f" levels with finished episodes {when}; allowed: finite numbers"

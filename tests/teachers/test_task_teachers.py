@@ -148,7 +148,7 @@ def test_a_uniform_share_is_mixed_in():
 
 
 def test_omni_counts_what_is_beyond_chance_and_drops_what_neither_moves_nor_succeeds():
-    teacher = LearningProgress(variant="omni")
+    teacher = LearningProgress(variant="omni", measure="probe")
     # Task 0 never succeeded; task 1 is at chance, 0.4, as ever; task 2 rose from 0.2; task 3 is level at 0.6, chance 0.2.
     state = state_of(teacher, [0.0, 0.4, 0.6, 0.6], [0.0, 0.4, 0.5, 0.6], [0.0, 0.4, 0.2, 0.2])
     shares = np.asarray(teacher.distribution(state, PLAN, SPACE))
@@ -290,11 +290,22 @@ def test_impossible_success_stops_the_run_and_is_told(wrong):
     bad = teacher.observe(good, PLAN, proposal, told([1.0], [wrong]), space)
     assert int(teacher.fault(bad)) == 3
     bad = teacher.observe(bad, PLAN, proposal, told([wrong], [1.0]), space)  # the first one stays to be told
-    assert teacher.explain(int(teacher.fault(bad)), space) == (
-        "the success of the task 'start_3' was told to be outside of [0, 1]; allowed for the statistics first, second of the"
-        " world: 0, 1, or NaN"
+    members = jax.tree.map(lambda *leaves: jnp.stack(leaves), good, bad)
+    assert teacher.explain(3, members, space) == (
+        f"the success of the task 'start_3' was told to be {wrong}; allowed for the statistics first, second of the world:"
+        " 0, 1, or NaN"
     )
     assert np.all((np.asarray(bad.averages.fast) >= 0) & (np.asarray(bad.averages.fast) <= 1))
+
+
+def test_one_impossible_success_does_not_hide_behind_others():
+    space, teacher = PairLevels(K, 8), UniformTasks(attempts_per_measurement=2)
+    state = teacher.init(jax.random.key(0), space, 2)
+    _, proposal = teacher.propose(jax.random.key(0), state, PLAN, space, 2, no_probe)
+    proposal = proposal.replace(design=jnp.asarray([[1, 0], [1, 0]], jnp.int32))
+    state = teacher.observe(state, PLAN, proposal, told([1.5, 0.5], [0.0, 0.0]), space)  # a mean of 1
+    assert int(teacher.fault(state)) == 2
+    assert float(state.impossible_success) == 1.5
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------
@@ -355,6 +366,10 @@ def test_a_world_without_tasks_is_told():
         (lambda: LearningProgress(sharpness=0.0), "sharpness is 0.0; allowed: (0, 100]"),
         (lambda: LearningProgress(uniform_share=-0.1), "uniform_share is -0.1; allowed: [0, 1]"),
         (lambda: LearningProgress(variant="other"), "variant is 'other'; allowed: standard, omni"),
+        (
+            lambda: LearningProgress(variant="omni"),
+            "uniform_share is 0; allowed with variant 'omni' and measure 'training': more than 0",
+        ),
         (lambda: UniformTasks(measure="guess"), "measure is 'guess'; allowed: training, probe"),
         (lambda: UniformTasks(attempts_per_measurement=0), "attempts_per_measurement is 0; allowed: [1, 1048576]"),
         (lambda: OrderedTasks(advance="never"), "advance is 'never'; allowed: mastery, time"),

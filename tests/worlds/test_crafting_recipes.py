@@ -158,12 +158,12 @@ def test_too_few_of_a_block_that_depletes_are_refused():
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ("a: {collect: treee}", "collect names the block 'treee' (did you mean 'tree'?), which is not there"),
-        ("a: {collect: xyz}", "collect names the block 'xyz', which is not there"),
-        ("a: {craft: {wod: 1}}", "craft names the item 'wod' (did you mean 'wood'?), which is not there"),
-        ("a: {craft: {wood: 1}, at: tre}", "at names the block 'tre' (did you mean 'tree'?), which is not there"),
-        ("a: {craft: {wood: 1}, places: veim}", "places names the block 'veim' (did you mean 'vein'?), which is not there"),
-        ("a: {collect: vein, tool: woood}", "tool names the item 'woood' (did you mean 'wood'?), which is not there"),
+        ("a: {collect: treee}", "collect names the block 'treee' (did you mean 'tree'?); allowed: tree, vein"),
+        ("a: {collect: xyz}", "collect names the block 'xyz'; allowed: tree, vein"),
+        ("a: {craft: {wod: 1}}", "craft names the item 'wod' (did you mean 'wood'?); allowed: wood, a"),
+        ("a: {craft: {wood: 1}, at: tre}", "at names the block 'tre' (did you mean 'tree'?); allowed: tree, vein"),
+        ("a: {craft: {wood: 1}, places: veim}", "places names the block 'veim' (did you mean 'vein'?); allowed: tree, vein"),
+        ("a: {collect: vein, tool: woood}", "tool names the item 'woood' (did you mean 'wood'?); allowed: wood, a"),
         ("a: {collect: tree}", "collect is 'tree', as that of 'wood' is; allowed: one item a block"),
         ("a: {craft: {wood: 0}}", "wood is 0; allowed: 1 to 100"),
         ("a: {craft: {wood: 101}}", "wood is 101; allowed: 1 to 100"),
@@ -176,7 +176,8 @@ def test_too_few_of_a_block_that_depletes_are_refused():
     ],
 )  # fmt: skip
 def test_items_that_are_refused(item, message):
-    assert refusal(with_items("wood: {collect: tree}", item)) == f"the item 'a' of the recipes: {message}"
+    told = refusal(with_items("wood: {collect: tree}", item))
+    assert told == f"the item 'a' of the recipes: {message}"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_blocks_that_are_refused(block, message):
 
 def test_a_symbol_that_is_used_twice_is_refused():
     text = with_blocks(*(f"{name}: {{number: 1, symbol: T, colour: [0, 0, 0]}}" for name in ("tree", "bush")))
-    assert refusal(text) == "the block 'tree' of the recipes: symbol 'T' is used twice"
+    assert refusal(text) == "the block 'tree' of the recipes: symbol is 'T', twice; allowed: one of its own"
 
 
 @pytest.mark.parametrize(
@@ -293,10 +294,12 @@ def test_a_map_has_room_for_its_blocks():
         ({"max_steps": 0}, "max_steps is 0; allowed: 1 to 16777215"),
         ({"num_goals": 0}, "num_goals is 0; allowed: 1 to 100"),
         ({"capacity": 101}, "capacity is 101; allowed: 1 to 100"),
-        ({"goal_steps": -1}, "goal_steps is -1; allowed: 0 to 32767"),
+        ({"goal_steps": -1}, "goal_steps is -1; allowed: 0 to 16777215"),
         ({"num_edits": -1}, "num_edits is -1; allowed: 0 to 32767"),
-        ({"view_size": 4}, "view_size is 4; allowed: odd numbers from 1"),
-        ({"view_size": -1}, "view_size is -1; allowed: odd numbers from 1"),
+        ({"reach": 16}, "reach is 16; allowed: 0 to 15"),
+        ({"view_size": 4}, "view_size is 4; allowed: odd numbers from 1 to 31"),
+        ({"view_size": -1}, "view_size is -1; allowed: odd numbers from 1 to 31"),
+        ({"view_size": 33}, "view_size is 33; allowed: odd numbers from 1 to 31"),
     ],
 )
 def test_options_are_checked(options, message):

@@ -167,7 +167,7 @@ MAP = "map: |\n  . . . #\n  . . . G\n"
         ("map: |\n  . . .", "mission is 'get to the goal', but that may not be there"),
         (MAP + "choices: {red: any}", "a choice is named 'red'; allowed: a word that means nothing else"),
         (MAP + "choices: {lock: [pink]}", "unknown colour 'pink'"),
-        (MAP + "max_steps: 0", "max_steps is 0; allowed: 1 to 65535"),
+        (MAP + "max_steps: 0", "max_steps is 0; allowed: 1 to 16777215"),
         (MAP + "max_steps: many", "the description: max_steps is 'many'; allowed: a whole number"),
         (MAP + "mapp: 1", "the description: unknown key 'mapp' (did you mean 'map'?)"),
         ("max_steps: 3\n", "the description has no map"),
@@ -175,6 +175,19 @@ MAP = "map: |\n  . . . #\n  . . . G\n"
         ("map: |\n  . .\n  .", "line 2 of the level has 1 cells; line 1 has 2"),
         ("map: |\n  > < G", "map shows more than one agent"),
         ("map: 3\n", "the description: map is 3; allowed: words"),
+        (
+            MAP + "placements: [{put: red ball, count: 200000000}]",
+            "placement 1 (red ball) puts 200000000 on floor of region 'everywhere'; allowed: ",
+        ),
+        (
+            MAP + "regions: {everywhere: {top: 0, left: 0, height: 1, width: 1}}",
+            "a region is named 'everywhere', which is the whole map; allowed: another name",
+        ),
+        (MAP + "choices: {lock: [red, red, blue]}", "choice 'lock' is red, red, blue; allowed: each colour once"),
+        (
+            "map: |\n  > . G\nagent: {facing: west}",
+            "agent: the map shows where it begins and what it faces; allowed: one of the two, map or agent",
+        ),
         ("- 1\n- 2", "the description is [1, 2]; allowed: {map: …"),
         ("map: [", "the description is not valid YAML"),
         (MAP + "max_steps: 3\nmax_steps: 4", "duplicate key 'max_steps' (line "),
@@ -256,6 +269,13 @@ def test_solvable_only_draws_again():
     levels = jax.jit(jax.vmap(space.sample))(jax.random.split(jax.random.key(0), 100))
     assert bool(jax.vmap(reach.is_solvable)(levels).all())
     assert bool(jax.vmap(is_valid)(levels).all())
+
+
+def test_a_description_of_which_no_level_can_be_solved_is_refused_where_they_must_be():
+    text = "map: |\n  > . # . G"
+    GridWorld(1, 5, levels=GridLevels(description=text))
+    with pytest.raises(UserError, match=r"of 64 levels of levels\.description none can be solved; allowed: a"):
+        GridWorld(1, 5, levels=GridLevels(description=text, solvable_only=True))
 
 
 def test_families_that_are_described_are_minigrids():

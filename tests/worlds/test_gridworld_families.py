@@ -289,3 +289,17 @@ def test_parameters_of_a_mixture_and_of_a_family_without():
     assert [part.name for part in space.parameters.parts] == ["family"]
     with pytest.raises(ValueError, match="family 'blocked_unlock_pickup' has no parameters"):
         _ = GridWorld(4, 9, levels=GridLevels("blocked_unlock_pickup")).level_space.parameters
+
+
+@pytest.mark.parametrize(
+    ("side", "options", "steps"),
+    [
+        (80, GridLevels("door_key"), 10 * 82**2),  # 67,240, more than 16 bits hold
+        (130, GridLevels("lava_gap"), 4 * 132**2),
+        (113, GridLevels("memory"), 5 * 115**2),
+    ],
+)
+def test_large_levels_have_the_time_that_the_world_has(side, options, steps):
+    env = GridWorld(side, side, levels=options)
+    level = jax.jit(env.level_space.sample)(jax.random.key(0))
+    assert int(level.max_steps) == env.max_steps == steps

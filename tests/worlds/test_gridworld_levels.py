@@ -29,7 +29,7 @@ def any_levels(draw):
     row, col = draw(st.integers(0, 3)), draw(st.integers(0, 4))
     cells[row, col] = codes.EMPTY
     mission, direction = draw(st.integers(0, missions.NUM_MISSIONS - 1)), draw(st.integers(0, 3))
-    level = GridLevel(cells, np.array([row, col], np.uint8), np.uint8(direction), np.uint8(mission), np.uint16(77))
+    level = GridLevel(cells, np.array([row, col], np.uint8), np.uint8(direction), np.uint8(mission), np.uint32(77))
     hypothesis.assume(bool(_valid(level)))
     return level
 
@@ -70,7 +70,7 @@ ROW = "\n. . . . G"
         ("> . . . G\n. . < . ." + ROW * 2, "second agent at row 2, cell 3 of the map; the first is at row 1, cell 1"),
         ("mission: win\n> . . . G" + ROW * 3, "unknown mission 'win'"),
         ("time: 3\n> . . . G" + ROW * 3, "line 1 says 'time'; allowed before the map: mission, max_steps"),
-        ("max_steps: 0\n> . . . G" + ROW * 3, "max_steps of the level is '0'; allowed: 1 to 65535"),
+        ("max_steps: 0\n> . . . G" + ROW * 3, "max_steps of the level is '0'; allowed: 1 to 16777215"),
         ("mission: get to the goal\nmission: get to the goal\n> . . . G" + ROW * 3, "line 2 says 'mission' again"),
         ("mission: pick up the red key\n> . . . G" + ROW * 3, "the level has nothing to pick up the red key"),
         ("> . . . .\n\n. . . . ." + ROW * 2, "line 2 is empty, in the middle of the level"),
@@ -94,9 +94,12 @@ def test_every_word_is_different():
         ({"cells": np.zeros((4, 4), np.uint8)}, "the map of the level is uint8[4, 4]; allowed: uint8[4, 5]"),
         ({"agent_direction": np.uint8(4)}, "agent_direction of the level is 4; allowed: 0 to 3"),
         ({"mission": np.uint8(26)}, "mission of the level is 26; allowed: 0 to 25"),
-        ({"max_steps": np.uint16(0)}, "max_steps of the level is 0; allowed: 1 to 65535"),
+        ({"max_steps": np.uint32(0)}, "max_steps of the level is 0; allowed: 1 to 16777215"),
         ({"agent_position": np.array([4, 0], np.uint8)}, "the agent is at row 4, column 0, outside of a 4x5 grid"),
-        ({"agent_position": np.array([3, 4], np.uint8)}, "the agent is at row 3, column 4, on a goal"),
+        (
+            {"agent_position": np.array([3, 4], np.uint8)},
+            "the agent is at row 3, column 4, on a goal; allowed: an empty cell",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_level_is_told_and_it_is_not_valid(change, message):
@@ -199,7 +202,7 @@ def test_fingerprints_tell_levels_apart_by_every_part():
         "agent_position": level.agent_position + jnp.uint8(1),
         "agent_direction": (level.agent_direction + jnp.uint8(1)) % jnp.uint8(4),
         "mission": level.mission + jnp.uint8(1),
-        "max_steps": level.max_steps + jnp.uint16(1),
+        "max_steps": level.max_steps + jnp.uint32(1),
     }
     prints = {tuple(np.asarray(SPACE.fingerprint(level.replace(**{name: value})))) for name, value in changes.items()}
     assert len(prints | {tuple(np.asarray(SPACE.fingerprint(level)))}) == 6

@@ -214,7 +214,7 @@ def test_novelty_is_equal_where_all_that_can_change_is():
     ("options", "message"),
     [
         ({"height": 0}, "height is 0; allowed: 1 to 255"),
-        ({"max_steps": 65536}, "max_steps is 65536; allowed: 0 to 65535"),
+        ({"max_steps": 16777216}, "max_steps is 16777216; allowed: 0 to 16777215"),
         ({"view_size": 4}, "view_size is 4; allowed: odd numbers from 3 to 31"),
         ({"height": 2}, "height x width is 2x6; allowed with levels.family 'door_key': at least 3x3"),
         ({"levels": GridLevels("unlock")}, "height x width is 6x6; allowed with levels.family 'unlock': at least 4x9"),

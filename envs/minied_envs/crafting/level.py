@@ -64,9 +64,12 @@ def from_text(text: str, recipes: Recipes, height: int, width: int, num_goals: i
     if not first.startswith(_GOALS):
         raise UserError(f"the first line of the level is {first!r}; allowed: `{_GOALS} ITEM`, then the map")
     names = [name.strip() for name in first.removeprefix(_GOALS).split(",")]
+    known = ", ".join(recipes.item_names)
     for name in names:
         if name not in recipes.item_names:
-            raise UserError(f"the goal {name!r} of the level is no item{suggestion(name, recipes.item_names)}")
+            raise UserError(
+                f"the goal {name!r} of the level is no item{suggestion(name, recipes.item_names)}; allowed: {known}"
+            )
     if len(names) != num_goals:
         raise UserError(f"the level has {len(names)} goals; allowed: {num_goals} (--env.num-goals)")
     codes = {FLOOR_SYMBOL: FLOOR, AGENT_SYMBOL: FLOOR} | {b.symbol: i for i, b in enumerate(recipes.blocks, 1)}

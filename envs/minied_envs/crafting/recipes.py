@@ -139,7 +139,7 @@ def _block(name: str, data: Any) -> Block:
         where, data, {"number": int, "symbol": str, "colour": list, "depletes": bool}, ("symbol", "colour")
     )
     colour = fields["colour"]
-    if len(colour) != 3 or not all(isinstance(part, int) and 0 <= part <= 255 for part in colour):
+    if len(colour) != 3 or not all(type(part) is int and 0 <= part <= 255 for part in colour):
         raise UserError(f"{where}: colour is {colour}; allowed: three whole numbers from 0 to 255")
     number, symbol = fields.get("number", 0), fields["symbol"]
     if not 0 <= number <= 2**15:
@@ -195,7 +195,9 @@ def _check_symbols(recipes: Recipes) -> None:
     symbols = [block.symbol for block in recipes.blocks]
     for block in recipes.blocks:
         if symbols.count(block.symbol) > 1:
-            raise UserError(f"the block {block.name!r} of the recipes: symbol {block.symbol!r} is used twice")
+            raise UserError(
+                f"the block {block.name!r} of the recipes: symbol is {block.symbol!r}, twice; allowed: one of its own"
+            )
 
 
 def _check_names(recipes: Recipes) -> None:
@@ -210,7 +212,7 @@ def _check_names(recipes: Recipes) -> None:
             if name and name not in known:
                 kind = "block" if known is blocks else "item"
                 raise UserError(
-                    f"{where}: {field} names the {kind} {name!r}{suggestion(name, known)}, which is not there"
+                    f"{where}: {field} names the {kind} {name!r}{suggestion(name, known)}; allowed: {', '.join(known)}"
                 )
         for field, block in (("collect", item.collect), ("places", item.places)):
             other = first.setdefault((field, block), item.name)

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from minied_envs.crafting.level_space import CraftingLevelSpace
 
 
+MOST_SEEN = 31
+"""Side of the largest square that is looked at around the agent."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Crafting(Environment[CraftingLevel, CraftingState]):
     """A grid with resources and a graph of recipes; the goal is an item."""
@@ -76,11 +80,11 @@ class Crafting(Environment[CraftingLevel, CraftingState]):
         for name, most in (("max_steps", 2**24 - 1), ("num_goals", 100), ("capacity", 100)):
             if not 1 <= getattr(self, name) <= most:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: 1 to {most}")
-        for name in ("goal_steps", "reach", "num_edits"):
-            if not 0 <= getattr(self, name) < 2**15:
-                raise UserError(f"{name} is {getattr(self, name)}; allowed: 0 to {2**15 - 1}")
-        if self.view_size < 1 or self.view_size % 2 == 0:
-            raise UserError(f"view_size is {self.view_size}; allowed: odd numbers from 1")
+        for name, most in (("goal_steps", 2**24 - 1), ("reach", MOST_SEEN // 2), ("num_edits", 2**15 - 1)):
+            if not 0 <= getattr(self, name) <= most:
+                raise UserError(f"{name} is {getattr(self, name)}; allowed: 0 to {most}")
+        if not 1 <= self.view_size <= MOST_SEEN or self.view_size % 2 == 0:
+            raise UserError(f"view_size is {self.view_size}; allowed: odd numbers from 1 to {MOST_SEEN}")
         if self.recipes:  # so that a run is described by its config alone
             object.__setattr__(self, "recipes", recipes.text_of(self.recipes))
         graph.check(self.graph, self.capacity, self.reach)

@@ -6,6 +6,7 @@ an agent tells apart: a box does not show what is in it, and the two answers of 
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -86,15 +87,20 @@ def toggled(code: jax.Array, carrying: jax.Array) -> jax.Array:
     A door opens or closes, a locked one only with the key of its colour; a box gives way to what is in it.
     """
     unlocked = jnp.where(carrying - KEY == code - LOCKED_DOOR, code - LOCKED_DOOR + OPEN_DOOR, code)
-    contents = jnp.where(code >= FILLED_BOX, KEY + (code - FILLED_BOX) // NUM_COLOURS, EMPTY)
+    opened = jnp.where(code >= FILLED_BOX, contents(code), EMPTY)
     door = jnp.where(code < LOCKED_DOOR, code - CLOSED_DOOR + OPEN_DOOR, unlocked)
     door = jnp.where(code < WALL, code - OPEN_DOOR + CLOSED_DOOR, door)
-    return jnp.where(is_door(code), door, jnp.where(code >= BOX, contents, code))
+    return jnp.where(is_door(code), door, jnp.where(code >= BOX, opened, code))
 
 
-def filled(box: int | jax.Array, contents: int | jax.Array) -> int | jax.Array:
-    """Return the code of an empty ``box`` with a key or ball, ``contents``, put in it."""
-    return FILLED_BOX + NUM_COLOURS * (contents - KEY) + (box - BOX)
+def filled(box: int | jax.Array, inside: int | jax.Array) -> int | jax.Array:
+    """Return the code of an empty ``box`` with a key or ball, ``inside``, put in it; `contents` is the way back."""
+    return FILLED_BOX + NUM_COLOURS * (inside - KEY) + (box - BOX)
+
+
+def contents(filled_box: Any) -> Any:
+    """Return the key or ball in a box that has one, of numbers or arrays; of other codes it says nothing."""
+    return KEY + (filled_box - FILLED_BOX) // NUM_COLOURS
 
 
 def kind_of(code: int) -> str:

@@ -196,6 +196,9 @@ def tensors_of(description: Description) -> Tensors:
             raise UserError(f"{where}: probability is {placement.probability}; allowed: (0, 1]")
         thing = thing_of(description, placement.put, f"placement {index + 1}")
         mask, nothing = region_of(description, placement.region) & ~agent, Colours(-1, (True,) * codes.NUM_COLOURS)
+        room = int(np.sum(mask & (ground_of(description) == GROUNDS[placement.replaces])))
+        if placement.count > room:  # before there is a row for each
+            raise no_room(description, index, room)
         colours = (thing.colour or nothing, thing.contents_colour or nothing)
         choices, allowed = [each.choice for each in colours], [each.allowed for each in colours]
         row = (
@@ -217,6 +220,15 @@ def tensors_of(description: Description) -> Tensors:
     return Tensors(*arrays)
 
 
+def no_room(description: Description, index: int, room: int) -> UserError:
+    """Return what to raise where a placement, by its number, puts more than the ``room`` that is surely there."""
+    each = description.placements[index]
+    return UserError(
+        f"placement {index + 1} ({each.put}) puts {each.count} on {each.replaces} of region {each.region!r};"
+        f" allowed: {room}, as things put before may leave no other cell there"
+    )
+
+
 def uncertain(description: Description) -> list[int]:
     """Return the placements that may not happen."""
     return [i for i, placement in enumerate(description.placements) if placement.probability < 1]
@@ -228,6 +240,8 @@ def _check_names(description: Description) -> None:
         raise UserError("map has rows of different lengths, or no cells; allowed: a rectangle")
     if int(np.sum(np.asarray(description.map) >= AGENT)) > 1:
         raise UserError("map shows more than one agent; allowed: at most one")
+    if EVERYWHERE in dict(description.regions):
+        raise UserError(f"a region is named {EVERYWHERE!r}, which is the whole map; allowed: another name")
     taken = {*codes.COLOURS, ANY, *_FIXED, *_OBJECTS, *_DOORS, "door", "with", "the"}
     for name, colours in description.choices:
         if name in taken:
@@ -237,3 +251,5 @@ def _check_names(description: Description) -> None:
         for colour in colours:
             if colour not in codes.COLOURS:
                 raise unknown_name("colour", colour, codes.COLOURS)
+        if len(set(colours)) < len(colours):
+            raise UserError(f"choice {name!r} is {', '.join(colours)}; allowed: each colour once")

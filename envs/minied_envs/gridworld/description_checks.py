@@ -7,12 +7,14 @@ from minied_envs.gridworld import codes, missions
 from minied_envs.gridworld.description import (
     ANY,
     DIRECTIONS,
+    EVERYWHERE,
     Colours,
     Description,
     Tensors,
     drawn_agent,
     ground_of,
     mission_of,
+    no_room,
     region_of,
     tensors_of,
     thing_of,
@@ -35,6 +37,9 @@ def _check_agent(description: Description) -> None:
     region_of(description, description.agent_region)
     if description.agent_facing not in (ANY, *DIRECTIONS):
         raise UserError(f"agent: facing is {description.agent_facing!r}; allowed: {', '.join((ANY, *DIRECTIONS))}")
+    told = (description.agent_region, description.agent_facing, description.agent_clear_front)
+    if drawn_agent(description) is not None and told != (EVERYWHERE, ANY, False):
+        raise UserError("agent: the map shows where it begins and what it faces; allowed: one of the two, map or agent")
 
 
 def _check_fits(description: Description, tensors: Tensors) -> None:
@@ -44,27 +49,27 @@ def _check_fits(description: Description, tensors: Tensors) -> None:
     that ``A`` shares with the ``B``.
     """
     cells = ground_of(description)
-    agent = region_of(description, description.agent_region) & (np.asarray(description.map) < AGENT)
-    candidates = [mask & (cells == ground) for mask, ground in zip(tensors.masks, tensors.grounds, strict=True)]
+    last = [int(np.flatnonzero(tensors.placements == index)[-1]) for index in range(len(description.placements))]
+    candidates = [tensors.masks[row] & (cells == tensors.grounds[row]) for row in last]
+    counts = [placement.count for placement in description.placements]
 
-    def left(own: np.ndarray, before: int) -> int:
-        """Return the cells of ``own`` that are surely left after the things ``before`` this one."""
-        rivals = [each & own for each in candidates[:before] if (each & own).any()]
-        shared = int(np.logical_or.reduce(rivals).sum()) if rivals else 0
-        return int(own.sum()) - min(len(rivals), shared)
+    def left(own: np.ndarray, before: int) -> tuple[int, int]:
+        """Return how many of ``own`` are surely left by the placements ``before`` it, and how many things may go there."""
+        rivals = [index for index in range(before) if (candidates[index] & own).any()]
+        shared = np.logical_or.reduce([np.zeros_like(own), *(candidates[index] & own for index in rivals)])
+        number = sum(counts[index] for index in rivals)
+        return int(own.sum()) - min(number, int(shared.sum())), number
 
     for index, own in enumerate(candidates):
-        if left(own, index) < 1:
-            placement = int(tensors.placements[index])
-            each = description.placements[placement]
-            nth = int(np.sum(tensors.placements[:index] == placement)) + 1
-            raise UserError(
-                f"placement {placement + 1} ({each.put}) puts {each.count} on {each.replaces} of region {each.region!r};"
-                f" allowed: {nth - 1}, as things put before may leave no other cell there"
-            )
-    if drawn_agent(description) is None and left(agent & (cells == codes.EMPTY), len(candidates)) < 1:
+        cells_left, number = left(own, index)
+        # The second thing and those after it may find all cells of their own region taken by the first ones.
+        room = max(int(own.sum()) - number, 1) if cells_left > 0 else 0
+        if counts[index] > room:
+            raise no_room(description, index, room)
+    agent = region_of(description, description.agent_region) & (np.asarray(description.map) < AGENT)
+    if drawn_agent(description) is None and left(agent & (cells == codes.EMPTY), len(candidates))[0] < 1:
         raise UserError(
-            f"the agent begins in region {description.agent_region!r}, where the {len(candidates)} things put before may"
+            f"the agent begins in region {description.agent_region!r}, where the {sum(counts)} things put before may"
             " leave no floor; allowed: fewer things, or a larger region"
         )
 

@@ -127,9 +127,7 @@ def _draw_thing(canvas: Canvas, row: float, col: float, code: int, size: float) 
         box(0.22, 0.22, 0.78, 0.78, FLOOR)
         box(0.46, 0.22, 0.54, 0.78, colour)
         if code >= codes.FILLED_BOX:
-            _draw_thing(
-                canvas, *point(0.3, 0.3), codes.KEY + (code - codes.FILLED_BOX) // codes.NUM_COLOURS, 0.4 * size
-            )
+            _draw_thing(canvas, *point(0.3, 0.3), codes.contents(code), 0.4 * size)
 
 
 def _draw_agent(canvas: Canvas, row: int, col: int, direction: int) -> None:

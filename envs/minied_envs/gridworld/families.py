@@ -57,7 +57,7 @@ class GridLevels:
     num_edits: int = 5
     """Edits of one mutation."""
     solvable_only: bool = False
-    """Refuse edited and described levels that cannot be solved."""
+    """Refuse edited levels that cannot be solved, and draw described ones anew until one can, at most 64 times."""
 
     def __post_init__(self) -> None:
         for name, kinds in (("family", Name), ("obstacle", Obstacle), ("maze", Maze)):
@@ -112,22 +112,26 @@ def _family_of(options: GridLevels, height: int, width: int) -> Family:
     return _required(family, name, height, width)
 
 
-def _sized(o: GridLevels) -> dict[str, tuple[Callable[[int, int], Family], tuple[int, int], bool]]:
+def _sized(options: GridLevels) -> dict[str, tuple[Callable[[int, int], Family], tuple[int, int], bool]]:
     """Return how each family is made for a size, the least size, and whether sides must be odd."""
     anywhere = (1, 1)
     return {
-        "empty": (lambda h, w: described.empty(h, w, o.random_start), (1, 2), False),
+        "empty": (lambda h, w: described.empty(h, w, options.random_start), (1, 2), False),
         "four_rooms": (FourRooms, (3, 3), False),
         "door_key": (DoorKey, (3, 3), False),
-        "multi_room": (lambda h, w: MultiRoom(h, w, o.min_rooms, o.max_rooms, o.room_size), (5, 5), False),
-        "key_corridor": (lambda *_: KeyCorridor(o.room_size, o.num_rows), anywhere, False),
+        "multi_room": (
+            lambda h, w: MultiRoom(h, w, options.min_rooms, options.max_rooms, options.room_size),
+            (5, 5),
+            False,
+        ),
+        "key_corridor": (lambda *_: KeyCorridor(options.room_size, options.num_rows), anywhere, False),
         "unlock": (lambda *_: described.unlock(), anywhere, False),
         "unlock_pickup": (lambda *_: described.unlock_pickup(), anywhere, False),
         "blocked_unlock_pickup": (lambda *_: BlockedUnlockPickup(), anywhere, False),
-        "lava_gap": (lambda h, w: LavaGap(h, w, o.obstacle), (1, 3), False),
-        "crossing": (lambda h, w: Crossing(h, w, o.num_crossings, o.obstacle), (3, 3), True),
-        "memory": (lambda h, _: Memory(h, o.random_length), (5, 5), True),
-        "obstructed_maze": (lambda *_: ObstructedMaze(o.maze), anywhere, False),
+        "lava_gap": (lambda h, w: LavaGap(h, w, options.obstacle), (1, 3), False),
+        "crossing": (lambda h, w: Crossing(h, w, options.num_crossings, options.obstacle), (3, 3), True),
+        "memory": (lambda h, _: Memory(h, options.random_length), (5, 5), True),
+        "obstructed_maze": (lambda *_: ObstructedMaze(options.maze), anywhere, False),
     }
 
 

@@ -12,7 +12,7 @@ from flax import struct
 from minied.errors import UserError
 from minied_envs.gridworld import codes, missions
 
-LONGEST = 2**16 - 1  # steps of a level
+LONGEST = 2**24 - 1  # steps of a level: whole numbers that float32 holds
 
 
 class GridLevel(struct.PyTreeNode):
@@ -22,7 +22,7 @@ class GridLevel(struct.PyTreeNode):
     agent_position: jax.Array  # u8[2] (row, col)
     agent_direction: jax.Array  # u8[]: 0 east, 1 south, 2 west, 3 north
     mission: jax.Array  # u8[], of minied_envs.gridworld.missions
-    max_steps: jax.Array  # u16[], after which an episode is truncated; the world's own limit holds too
+    max_steps: jax.Array  # u32[], after which an episode is truncated; the world's own limit holds too
 
     @property
     def start(self) -> jax.Array:
@@ -53,7 +53,7 @@ def make_level(
         start.astype(jnp.uint8),
         direction.astype(jnp.uint8),
         jnp.asarray(mission).astype(jnp.uint8),
-        jnp.asarray(max_steps).astype(jnp.uint16),
+        jnp.asarray(max_steps).astype(jnp.uint32),
     )
 
 
@@ -73,9 +73,8 @@ def has_target(cells: jax.Array, mission: jax.Array) -> jax.Array:
     """Return whether a map has what ``mission`` (``i32[]``) asks for, ``bool[]``; objects in boxes count."""
     cells = cells.astype(jnp.int32)
     looks = codes.appearance(cells)
-    in_box = codes.KEY + (cells - codes.FILLED_BOX) // codes.NUM_COLOURS
     target = mission - missions.PICK_UP + codes.KEY
-    is_target = (looks == target) | ((cells >= codes.FILLED_BOX) & (in_box == target))
+    is_target = (looks == target) | ((cells >= codes.FILLED_BOX) & (codes.contents(cells) == target))
     colour = mission - missions.OPEN
     is_goal_door = (cells == codes.CLOSED_DOOR + colour) | (cells == codes.LOCKED_DOOR + colour)
     wanted = jnp.where(
@@ -121,6 +120,8 @@ def check(level: GridLevel, height: int, width: int) -> None:
     if not (row < height and col < width):
         raise UserError(f"the agent is at row {row}, column {col}, outside of a {height}x{width} grid")
     if cells[row, col] != codes.EMPTY:
-        raise UserError(f"the agent is at row {row}, column {col}, on a {codes.kind_of(int(cells[row, col]))}")
+        raise UserError(
+            f"the agent is at row {row}, column {col}, on a {codes.kind_of(int(cells[row, col]))}; allowed: an empty cell"
+        )
     if not bool(has_target(jnp.asarray(cells), jnp.asarray(level.mission, jnp.int32))):
-        raise UserError(f"the level has nothing to {missions.words()[int(level.mission)]}")
+        raise UserError(f"the level has nothing to {missions.words()[int(level.mission)]}; allowed: a map that has")

@@ -1,6 +1,7 @@
 """What can be done with the levels of the gridworld? The face that teachers, evaluation and people see."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
     from minied_envs.gridworld.world import GridWorld
 
 MAX_TRIES = 64  # draws of a described level, where levels must be solvable
+
+
+@functools.cache
+def require_solvable(family: Family) -> None:
+    """Raise `UserError` if of `MAX_TRIES` levels of a family none can be solved. Host only."""
+    drawn = jax.vmap(family.draw)(jax.random.split(jax.random.key(0), MAX_TRIES))
+    if not bool(jnp.any(jax.vmap(reach.is_solvable)(drawn))):
+        raise UserError(
+            f"levels.solvable_only is True, but of {MAX_TRIES} levels of levels.description none can be solved; allowed: a"
+            " description with a way to what its mission asks for"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

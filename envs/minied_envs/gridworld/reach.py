@@ -77,7 +77,7 @@ def _reached(level: GridLevel) -> tuple[jax.Array, jax.Array]:
 
 def _contents(cells: jax.Array) -> jax.Array:
     """Return what is in the box of each cell, ``i32[H, W]``, 0 for nothing."""
-    return jnp.where(cells >= codes.FILLED_BOX, codes.KEY + (cells - codes.FILLED_BOX) // codes.NUM_COLOURS, 0)
+    return jnp.where(cells >= codes.FILLED_BOX, codes.contents(cells), 0)
 
 
 def _grown(board: jax.Array, width: int) -> jax.Array:

@@ -75,6 +75,10 @@ class GridWorld(Environment[GridLevel, GridState]):
         if not 3 <= self.view_size <= 31 or self.view_size % 2 == 0:
             raise UserError(f"view_size is {self.view_size}; allowed: odd numbers from 3 to 31")
         family = self.family  # which is refused if it does not fit
+        if self.levels.description and self.levels.solvable_only:
+            from minied_envs.gridworld.level_space import require_solvable
+
+            require_solvable(family)
         if self.max_steps == 0:
             object.__setattr__(self, "max_steps", family.max_steps)
 
