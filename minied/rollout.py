@@ -188,7 +188,7 @@ def _novelty(env: Environment, info: dict[str, Any]) -> jax.Array:
         found = "missing" if told is None else _kind(told)
         raise UserError(
             f"info['novelty'] of {_name(env)} is {found}; allowed where states are counted (--bonus.feature state):"
-            " uint32[2], a hash of the state"
+            " uint32[2], a hash of the state; else --bonus.feature observation"
         )
     return told
 
@@ -200,7 +200,7 @@ def _achievements(env: Environment, info: dict[str, Any]) -> Flags:
         found = "missing" if told is None else _kind(told)
         raise UserError(
             f"info['achievements'] of {_name(env)} is {found}; allowed where they are paid for (--bonus achievements):"
-            " bool[K], one for each task of the world"
+            " bool[K], one for each task of the world; of minied's worlds, crafting tells them"
         )
     return Flags.of(told)
 

@@ -15,7 +15,7 @@ DESCRIPTIONS = re.findall(r"```yaml\n(map:.*?)```", README, re.DOTALL)
 SMALL = ["--num-envs", "4", "--num-steps", "8", "--env.max-steps", "8", "--network.memory-size", "8"]
 
 
-@pytest.mark.parametrize("code", OWN_CODE, ids=["score", "teacher"])
+@pytest.mark.parametrize("code", OWN_CODE, ids=["tasks", "score", "teacher"])
 def test_own_scores_and_teachers_are_traced_as_the_readme_writes_them(code, tmp_path, monkeypatch):
     module = f"mine_{len(code)}"  # each under a name of its own: a module is imported once
     (tmp_path / f"{module}.py").write_text(code)
@@ -36,5 +36,5 @@ def test_a_run_draws_its_levels_from_the_description_that_the_readme_shows(tmp_p
     Program(load_config(preset, [*options, *SMALL, "--ppo.num-minibatches", "1"])).check()
 
 
-def test_the_readme_shows_a_score_and_a_teacher():
-    assert len(OWN_CODE) == 2
+def test_the_readme_shows_tasks_a_score_and_a_teacher():
+    assert len(OWN_CODE) == 3

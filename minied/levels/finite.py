@@ -66,6 +66,10 @@ class FiniteLevelSpace(LevelSpace[Any]):
         """Return the base's."""
         return self.base.draw(level, state)
 
+    def title(self, level: Any) -> str:
+        """Return the base's."""
+        return self.base.title(level)
+
     def to_text(self, level: Any) -> str:
         """Return the base's."""
         return self.base.to_text(level)

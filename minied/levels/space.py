@@ -86,6 +86,11 @@ class LevelSpace(abc.ABC, Generic[LevelT]):
         """Return a picture, ``u8[height, width, 3]``, of ``level`` at its start, or of an episode's ``state`` on it."""
         raise self._lacks("draw")
 
+    def title(self, level: LevelT) -> str:
+        """Return in a few words what ``level`` asks for, to stand above its picture; empty if all ask for the same."""
+        del level
+        return ""
+
     def to_text(self, level: LevelT) -> str:
         """Return ``level`` as text that `from_text` reads back."""
         raise self._lacks("to_text")
@@ -117,7 +122,7 @@ class LevelSpace(abc.ABC, Generic[LevelT]):
         if not self.has(capability):
             raise UserError(
                 f"{by} needs `{capability}`, which {type(self).__name__} does not have"
-                f" (it has: {', '.join(self.offered) or 'only sample'})"
+                f" (it has: {', '.join(self.offered) or 'only sample'}); allowed: a world that has, see `minied list`"
             )
 
     @property

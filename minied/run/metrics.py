@@ -18,9 +18,8 @@ from minied.train.config import TrainConfig
 
 WandbMode = Literal["disabled", "offline", "online"]
 COUNTERS = ("iterations", "student_updates", "train_steps", "env_steps")
-TASKS_DONE, TASK_SUCCESS, TASK_ATTENTION = (
-    f"teacher/{name}" for name in ("tasks_above_5_percent", "success/", "attention/")
-)
+TASKS_DONE, TASKS_MEASURED = "teacher/tasks_above_5_percent", "teacher/tasks_measured"
+TASK_SUCCESS, TASK_ATTENTION = "teacher/success/", "teacher/attention/"
 
 Row = dict[str, Any]
 
@@ -166,10 +165,12 @@ def solve_rate_of(row: Row) -> tuple[str, float]:
 
 
 def tasks_done(row: Row) -> str:
-    """Return how many tasks are done at times, as a person says it, mean over members; empty for a teacher of none."""
+    """Return how many tasks are done at times, as a person says it, mean over members; empty if none was measured yet."""
     done = member_mean(row["metrics"].get(TASKS_DONE))
+    if not member_mean(row["metrics"].get(TASKS_MEASURED)) > 0:
+        return ""
     number = sum(name.startswith(TASK_SUCCESS) for name in row["metrics"])
-    return "" if math.isnan(done) else f"{done:.3g} of {number} tasks at 5 %"
+    return f"{done:.0f} of {number} tasks succeed in 5 % or more"
 
 
 def _as_list(value: Any) -> list[Any]:

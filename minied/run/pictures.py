@@ -3,6 +3,7 @@
 Nothing here may cost a run: a picture that fails is told in one line.
 """
 
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -186,13 +187,18 @@ def draw_gallery(levels: Sequence[tuple[LevelSpace, Any, str]], path: Path, colu
     columns = max(1, min(columns, len(levels)))
     rows = -(-len(levels) // columns)
     describers: dict[LevelSpace, Callable] = {}
-    shown: list[tuple[np.ndarray, list[str]]] = []
+    told: list[tuple[np.ndarray, list[str], list[str]]] = []
     for space, level, name in levels:
         describe = describers.setdefault(space, jax.jit(space.describe))
-        shown.append((space.draw(level), [name] * bool(name) + _features(describe(level))))
-    # Of a square picture and eight lines, or what the tallest one takes.
-    heights = (1.9 * picture.shape[0] / picture.shape[1] + 0.1 * len(lines) for picture, lines in shown)
-    figure = empty_figure(1.9 * columns, max(2.7, *heights) * rows)
+        heads = [line for line in (name, textwrap.fill(space.title(level), 34)) if line]
+        told.append((space.draw(level), heads, _features(describe(level))))
+    # What all of them have alike tells nothing of any.
+    common = set.intersection(*(set(features) for *_, features in told)) if len(told) > 1 else set()
+    shown = [
+        (picture, [*heads, *(line for line in features if line not in common)]) for picture, heads, features in told
+    ]
+    heights = (1.9 * picture.shape[0] / picture.shape[1] + 0.1 * (len(lines) + 1) for picture, lines in shown)
+    figure = empty_figure(1.9 * columns, max(1.0, *heights) * rows)
     axes = np.asarray(figure.subplots(rows, columns, squeeze=False)).reshape(-1)
     for axis in axes:
         axis.set_axis_off()
@@ -200,7 +206,7 @@ def draw_gallery(levels: Sequence[tuple[LevelSpace, Any, str]], path: Path, colu
         axis.imshow(picture, interpolation="nearest")
         axis.set_title("\n".join(lines), fontsize=5, pad=2)
     figure.tight_layout()
-    figure.savefig(path, dpi=120, bbox_inches="tight")
+    figure.savefig(path, dpi=160, bbox_inches="tight")
 
 
 def _features(description: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from minied.run.metrics import TASK_ATTENTION, TASK_SUCCESS, member_mean
 from minied.run.plots import empty_figure
 
 _ROW_HEIGHT = 0.14  # inches
+_LEAST_HEIGHT = 4.0  # inches, of which the labels of the colour bars take most
 _MOST_COLUMNS = 400
 
 
@@ -33,11 +34,11 @@ def draw_tasks(rows: Sequence[Mapping[str, Any]], names: Sequence[str], path: Pa
     attention, success = (
         _matrix(rows, [f"{prefix}{name}" for name in names]) for prefix in (TASK_ATTENTION, TASK_SUCCESS)
     )
-    figure = empty_figure(13, 1.6 + _ROW_HEIGHT * len(names))
+    figure = empty_figure(13, max(_LEAST_HEIGHT, 1.6 + _ROW_HEIGHT * len(names)))
     axes = figure.subplots(1, 2, sharey=True)
     from matplotlib.colors import LogNorm
 
-    edges = np.asarray([0, *(row["env_steps"] for row in rows)], float)
+    edges = np.asarray([0, *(row["env_steps"] / 1e6 for row in rows)])
     places = np.arange(len(names) + 1) - 0.5
     shares = np.clip(attention * len(names), 0.05, None)
     practice = axes[0].pcolormesh(edges, places, shares, cmap="magma", norm=LogNorm(0.05, max(len(names), 2)))
@@ -46,7 +47,7 @@ def draw_tasks(rows: Sequence[Mapping[str, Any]], names: Sequence[str], path: Pa
     figure.colorbar(done, ax=axes[1], label="success probability, as the teacher measures it")
     axes[0].set_yticks(range(len(names)), names, fontsize=7)
     for axis in axes:
-        axis.set_xlabel("environment steps of one member")
+        axis.set_xlabel("environment steps of one member, millions")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 

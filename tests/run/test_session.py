@@ -451,10 +451,12 @@ def test_of_which_levels_the_solve_rate_is_that_is_shown(minied, config_file, mo
     assert {part for part in shown if "solved" in part} == ({words} if words else set())
 
 
-def test_progress_tells_how_many_tasks_are_done(minied, config_file, monkeypatch):
+@pytest.mark.parametrize(("measured", "words"), [(2, {"2 of 2 tasks succeed in 5 % or more"}), (0, set())], ids=str)
+def test_progress_tells_how_many_tasks_are_done(minied, config_file, monkeypatch, measured, words):
     advance, shown = run_world.Program.advance, []
     told = {
-        "tasks_above_5_percent": [2.0, 1.0],
+        "tasks_above_5_percent": [2.0, 1.4],  # 1.7 in the mean
+        "tasks_measured": [measured, measured],
         "success/near": [0.5, 0.5],
         "success/far": [0.1, 0.0],
         "attention/far": [1, 1],
@@ -467,9 +469,7 @@ def test_progress_tells_how_many_tasks_are_done(minied, config_file, monkeypatch
     monkeypatch.setattr(console.PlainReporter, "progress", lambda self, now: shown.extend(console._parts(now)))
     options = ["--no-pictures", "--num-seeds", "2", "--updates", "2"]
     assert minied("train", config_file, "--run-dir", "run", *options)[0] == 0
-    assert {part for part in shown if "tasks" in part} == {
-        "1.5 of 2 tasks at 5 %"
-    }  # two in one member, one in the other
+    assert {part for part in shown if "tasks" in part} == words
 
 
 # -- rows and folders --------------------------------------------------------------------------------------------------

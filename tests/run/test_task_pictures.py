@@ -39,9 +39,8 @@ def test_practice_and_success_by_task_and_time(drawn):
     np.testing.assert_allclose(practice.get_array(), [[1.0, 1.8], [1.0, 0.2]])
     # Means over the members that have one.
     np.testing.assert_allclose(success.get_array(), [[0.3, 0.95], [0.0, 0.1]])
-    np.testing.assert_array_equal(
-        practice.get_coordinates()[0, :, 0], [0, 100, 300]
-    )  # a row lasts until its step count
+    # A row lasts until its step count; in millions.
+    np.testing.assert_allclose(practice.get_coordinates()[0, :, 0], [0, 100e-6, 300e-6])
     turned = drawn(ROWS, NAMES[::-1])
     np.testing.assert_allclose(turned[1].collections[0].get_array(), [[0.0, 0.1], [0.3, 0.95]])
     assert [label.get_text() for label in turned[0].get_yticklabels()] == ["far", "near"]

@@ -31,6 +31,25 @@ def test_alp_gmm_is_refused_where_a_family_has_no_parameters():
         program_of("obstructed_maze", (14, 14), "--teacher", "alp_gmm").check()
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--env.levels.family", "unlock"], "env.levels.family is 'unlock'"),
+        (
+            ["--env.levels.family", "mixed", "--env.levels.description", "map: '> . . G'"],
+            "env.levels.description is set",
+        ),
+    ],
+)
+def test_tasks_are_the_families_and_nothing_else(options, told):
+    size = (
+        ["--env.height", "4", "--env.width", "9"] if "unlock" in options else ["--env.height", "1", "--env.width", "4"]
+    )
+    with pytest.raises(UserError) as error:
+        Program(load_config("gridworld/door_key", [*size, *options, "--teacher", "learning_progress", *SMALL])).check()
+    assert str(error.value).startswith(f"{told}; allowed with a teacher of tasks")
+
+
 def test_alp_gmm_fits_where_levels_of_a_family_are_worth_it():
     program = program_of("door_key", (3, 5), "--teacher", "alp_gmm", *FIT_OFTEN)
     state, _ = program.advance(program.init(), 10)  # of 4 levels each

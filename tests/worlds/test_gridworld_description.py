@@ -142,7 +142,7 @@ MAP = "map: |\n  . . . #\n  . . . G\n"
         ),
         (MAP + "placements: [{put: red key, region: lft}]", "unknown region 'lft'"),
         (MAP + "agent: {region: lft}", "unknown region 'lft'"),
-        (MAP + "placements: [{put: red apple}]", "placement 1 is 'red apple'; allowed: goal, lava"),
+        (MAP + "placements: [{put: red apple}]", "placement 1 is 'red apple'; allowed: such as goal, lava"),
         (MAP + "placements: [{put: pink key}]", "placement 1: unknown colour 'pink'"),
         (MAP + "placements: [{put: red key, count: 0}]", "placement 1 (red key): count is 0; allowed: at least 1"),
         (
@@ -158,7 +158,7 @@ MAP = "map: |\n  . . . #\n  . . . G\n"
         (MAP + "placements: {put: lava}", "placements is {'put': 'lava'}; allowed: a list"),
         (MAP + "agent: {facing: up}", "agent: facing is 'up'; allowed: any, east, south, west, north"),
         (MAP + "agent: {clear_front: 1}", "agent: clear_front is 1; allowed: true or false"),
-        (MAP + "mission: dance", "mission is 'dance'; allowed: 'get to the goal'"),
+        (MAP + "mission: dance", "mission is 'dance'; allowed: such as 'get to the goal'"),
         (MAP + "mission: open the any door", "mission is 'open the any door'; allowed: one colour"),
         (
             MAP + "placements: [{put: red ball, probability: 0.5}]\nmission: pick up the red ball",

@@ -89,6 +89,10 @@ class CraftingLevelSpace(LevelSpace[CraftingLevel]):
 
         return drawing.draw(self.world, level, state)
 
+    def title(self, level: CraftingLevel) -> str:
+        """Return the goals."""
+        return ", ".join(self.world.graph.item_names[number] for number in np.asarray(level.goals))
+
     def to_text(self, level: CraftingLevel) -> str:
         """Return the goals and the drawing of ``level``, see `from_text`."""
         self.check(level)
@@ -99,6 +103,10 @@ class CraftingLevelSpace(LevelSpace[CraftingLevel]):
         world = self.world
         level = levels.from_text(text, world.graph, world.height, world.width, world.num_goals)
         agent = level.agent_position.astype(jnp.int32)
+        there = set(np.unique(level.blocks).tolist())
+        absent = [block.name for code, block in enumerate(world.graph.blocks, 1) if block.number and code not in there]
+        if absent:
+            raise UserError(f"the level has no {', '.join(absent)}; allowed: a block of each kind that new maps have")
         if not generator.all_reached(level.blocks, agent, world.graph):
             raise UserError(
                 "the level has a kind of block that the agent cannot come to, or too few of one; allowed: one of each kind"

@@ -113,7 +113,7 @@ def parse(text: str) -> Recipes:
     document = read_yaml(text, "the text of recipes")
     if not isinstance(document, Mapping) or set(document) != {"blocks", "items"}:
         found = ", ".join(document) if isinstance(document, Mapping) else type(document).__name__
-        found = "nothing" if document is None else found
+        found = {"list": "a list", "str": "words alone", "NoneType": "nothing"}.get(found, found)
         raise UserError(f"the recipes hold {found or 'nothing'}; allowed: two mappings, blocks and items")
     blocks = tuple(_block(name, data) for name, data in _entries(document["blocks"], "blocks", MAX_BLOCKS))
     items = tuple(_item(name, data) for name, data in _entries(document["items"], "items", MAX_ITEMS))
@@ -162,7 +162,7 @@ def _item(name: str, data: Any) -> Item:
     inputs = tuple(fields.get("craft", {}).items())
     for each, number in (*inputs, ("makes", fields.get("makes", 1))):
         if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 100:
-            raise UserError(f"{where}: {each} is {number!r}; allowed: 1 to 100")
+            raise UserError(f"{where}: {each} is {number!r}; allowed: a whole number from 1 to 100")
     return Item(
         name,
         collect=fields.get("collect", ""),
@@ -172,6 +172,13 @@ def _item(name: str, data: Any) -> Item:
         makes=fields.get("makes", 1),
         places=fields.get("places", ""),
     )
+
+
+_FORMS = {
+    "symbol": "one character, in quotes if YAML takes it for another thing",
+    "colour": "three whole numbers from 0 to 255",
+    "craft": "items and how many of each, such as {wood: 1}",
+}
 
 
 def _fields(where: str, data: Any, kinds: Mapping[str, type], required: tuple[str, ...]) -> dict[str, Any]:
@@ -184,10 +191,10 @@ def _fields(where: str, data: Any, kinds: Mapping[str, type], required: tuple[st
         kind = kinds[field]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             told = {int: "a whole number", str: "a word", list: "a list", bool: "true or false", Mapping: "a mapping"}
-            raise UserError(f"{where}: {field} is {value!r}; allowed: {told[kind]}")
+            raise UserError(f"{where}: {field} is {value!r}; allowed: {_FORMS.get(field, told[kind])}")
     missing = [field for field in required if field not in data]
     if missing:
-        raise UserError(f"{where} has no {missing[0]}; allowed: one")
+        raise UserError(f"{where} has no {missing[0]}; allowed: {_FORMS[missing[0]]}")
     return dict(data)
 
 

@@ -71,7 +71,7 @@ class Crafting(Environment[CraftingLevel, CraftingState]):
     recipes: str = ""
     """YAML file of blocks and items; empty: minied's own. A saved config holds the text itself."""
 
-    solved_means = "successful"
+    solved_means = "with every goal reached"
 
     def __post_init__(self) -> None:
         for name in ("height", "width"):

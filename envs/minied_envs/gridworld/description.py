@@ -119,7 +119,7 @@ def thing_of(description: Description, phrase: str, where: str) -> Thing:
             found = (_colours(description, each, where) for each in (colour, inner))
             outer, contents = found
             return Thing(codes.BOX, outer, _OBJECTS[kind], contents)
-    raise UserError(f"{where} is {phrase!r}; allowed: {_PHRASES}")
+    raise UserError(f"{where} is {phrase!r}; allowed: such as {_PHRASES}")
 
 
 def mission_of(description: Description) -> tuple[int, Colours]:
@@ -134,7 +134,7 @@ def mission_of(description: Description) -> tuple[int, Colours]:
             return missions.OPEN, _fixed(_colours(description, colour, "mission"), description)
         case ["pick", "up", "the", colour, kind] if kind in _OBJECTS:
             return int(missions.pick_up(_OBJECTS[kind])), _fixed(_colours(description, colour, "mission"), description)
-    raise UserError(f"mission is {description.mission!r}; allowed: {_MISSIONS}")
+    raise UserError(f"mission is {description.mission!r}; allowed: such as {_MISSIONS}")
 
 
 def _fixed(colours: Colours, description: Description) -> Colours:
@@ -250,6 +250,9 @@ def _check_names(description: Description) -> None:
             raise UserError(f"choice {name!r} has no colour; allowed: one or more of {', '.join(codes.COLOURS)}")
         for colour in colours:
             if colour not in codes.COLOURS:
-                raise unknown_name("colour", colour, codes.COLOURS)
+                raise UserError(
+                    f"choice {name!r}: unknown colour {colour!r}{suggestion(colour, codes.COLOURS)}; allowed: {ANY},"
+                    f" or one or more of {', '.join(codes.COLOURS)}"
+                )
         if len(set(colours)) < len(colours):
             raise UserError(f"choice {name!r} is {', '.join(colours)}; allowed: each colour once")

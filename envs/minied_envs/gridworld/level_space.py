@@ -14,7 +14,7 @@ from minied.levels.parameters import Choice, Interval, Parameters
 from minied.levels.space import LevelSpace, Suite
 from minied.levels.tasks import Tasks
 from minied_envs.grid import search
-from minied_envs.gridworld import codes, mutators, reach
+from minied_envs.gridworld import codes, missions, mutators, reach
 from minied_envs.gridworld import level as levels
 from minied_envs.gridworld import text as codec
 from minied_envs.gridworld.families import Mixture, standard
@@ -78,6 +78,13 @@ class GridLevelSpace(LevelSpace[GridLevel]):
     @property
     def tasks(self) -> "GridTasks":
         """MiniGrid's families in standard settings, those that fit, from easy to hard."""
+        chosen = self.world.levels
+        if chosen.description or chosen.family != "mixed":
+            told = "description is set" if chosen.description else f"family is {chosen.family!r}"
+            raise UserError(
+                f"env.levels.{told}; allowed with a teacher of tasks, whose tasks are the standard families that fit:"
+                " --env.levels.family mixed, and no description"
+            )
         Mixture(self.world.height, self.world.width)  # which says so if there are none
         return GridTasks(self.world.height, self.world.width)
 
@@ -87,7 +94,10 @@ class GridLevelSpace(LevelSpace[GridLevel]):
         if not self.world.family.parts:
             chosen = self.world.levels
             told = "description" if chosen.description else f"family {chosen.family!r}"
-            raise UserError(f"env.levels.{told} has no parameters; allowed with a teacher that uses them: one that has")
+            raise UserError(
+                f"env.levels.{told} has no parameters; allowed with a teacher that uses them: a family, or choices or"
+                " probabilities of a description, that leave something open (door_key, unlock, crossing, ...)"
+            )
         return GridParameters(self.world.family, self.world.height, self.world.width)
 
     def describe(self, level: GridLevel) -> dict[str, jax.Array]:
@@ -126,6 +136,10 @@ class GridLevelSpace(LevelSpace[GridLevel]):
         from minied_envs.gridworld import drawing
 
         return drawing.draw(self.world, level, state)
+
+    def title(self, level: GridLevel) -> str:
+        """Return the mission."""
+        return missions.words()[int(level.mission)]
 
     def to_text(self, level: GridLevel) -> str:
         """Return the drawing of ``level``, see `minied_envs.gridworld.text`."""

@@ -82,7 +82,7 @@ def _unreliable(mastery: jax.Array | None, threshold: jax.Array | float, number:
     if mastery is None:
         raise UserError(
             "bonus.dynamic is True and the teacher does not know how surely the student does each task; allowed with it:"
-            " --bonus.no-dynamic, or a teacher of tasks"
+            " --bonus.no-dynamic, or a teacher of tasks, such as learning_progress or uniform_tasks"
         )
     if mastery.shape != (number,):
         raise UserError(
