@@ -20,7 +20,7 @@ from minied.errors import UserError
 from minied.evaluate.statistics import stratified_bootstrap
 from minied.run.evaluation import scores_of
 from minied.run.folder import open_run
-from minied.run.metrics import member_values
+from minied.run.metrics import TASKS_DONE, member_values
 from minied.run.plots import empty_figure
 
 RELIABLE = 0.05
@@ -30,12 +30,20 @@ MOSTLY = 0.5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--until", type=int, default=36, help="also tell when so many items were first done at 5 %%")
     parser.add_argument("--picture", type=Path, help="where to draw how the numbers grew")
     arguments = parser.parse_args()
-    header = (
-        f"| run | steps of a member | of {number_of_items(arguments.runs[0])} items at 5 % | at 50 % | mean success |"
+    number = number_of_items(arguments.runs[0])
+    columns = (
+        "run",
+        "M steps",
+        f"of {number} items at 5 %",
+        "at 50 %",
+        "mean success",
+        f"M steps until {arguments.until}",
     )
-    print("\n".join([header, "|---|---|---|---|---|", *table(arguments.runs)]))
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
+    print("\n".join(table(arguments.runs, arguments.until)))
     if arguments.picture:
         draw(arguments.runs, arguments.picture)
 
@@ -45,7 +53,7 @@ def number_of_items(path: Path) -> int:
     return len(last_evaluation(path)["entries"])
 
 
-def table(runs: list[Path]) -> list[str]:
+def table(runs: list[Path], until: int) -> list[str]:
     """Return a row in Markdown for each run. Raises `UserError` unless all have the same items and environment steps."""
     rows, first = {path: last_evaluation(path) for path in runs}, last_evaluation(runs[0])
     told_rows = []
@@ -58,8 +66,22 @@ def table(runs: list[Path]) -> list[str]:
         scores = scores_of(row)  # [S, items]
         counts = [told((scores >= least).sum(axis=1), ".1f") for least in (RELIABLE, MOSTLY)]
         mean = told(scores.mean(axis=1), ".3f")
-        told_rows.append(f"| {path.name} | {row['env_steps'] / 1e6:.1f} M | {counts[0]} | {counts[1]} | {mean} |")
+        first_at = told(steps_until(path, until) / 1e6, ".2f")
+        told_rows.append(
+            f"| {path.name} | {row['env_steps'] / 1e6:.1f} | {counts[0]} | {counts[1]} | {mean} | {first_at} |"
+        )
     return told_rows
+
+
+def steps_until(path: Path, until: int) -> np.ndarray:
+    """Return at which environment step each member first did so many items at 5 %, as its teacher measures, ``f64[S]``.
+
+    Infinite for members that never did.
+    """
+    rows = open_run(path).read_rows("metrics")
+    counts = np.stack([member_values(row["metrics"][TASKS_DONE]) for row in rows])  # [rows, S]
+    steps = np.asarray([row["env_steps"] for row in rows], float)
+    return np.where((counts >= until).any(axis=0), steps[(counts >= until).argmax(axis=0)], np.inf)
 
 
 def last_evaluation(path: Path) -> dict[str, Any]:
@@ -73,6 +95,8 @@ def last_evaluation(path: Path) -> dict[str, Any]:
 def told(members: np.ndarray, form: str) -> str:
     """Return mean and interval of ``f64[S]``, and the members."""
     values = np.asarray(members, float)
+    if not np.isfinite(values).all():
+        return f"not in {np.sum(~np.isfinite(values))} of {len(values)}"
     if len(values) == 1:
         return f"{values[0]:{form}} (one member, no interval)"
     interval = stratified_bootstrap(
@@ -89,12 +113,12 @@ def draw(runs: list[Path], picture: Path) -> None:
     for number, path in enumerate(runs):
         rows = open_run(path).read_rows("metrics")
         steps = [row["env_steps"] / 1e6 for row in rows]
-        counts = np.stack([member_values(row["metrics"]["teacher/tasks_above_5_percent"]) for row in rows])
+        counts = np.stack([member_values(row["metrics"][TASKS_DONE]) for row in rows])
         for member in counts.T:
             axis.plot(steps, member, color=f"C{number}", alpha=0.25, linewidth=0.7)
         axis.plot(steps, counts.mean(axis=1), color=f"C{number}", linewidth=2, label=path.name)
     axis.set_xlabel("environment steps of one member, millions")
-    axis.set_ylabel("items with success of 5 % or more, as the teacher measures it")
+    axis.set_ylabel("items that succeed in 5 % or more (training)")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     figure.tight_layout()

@@ -1,6 +1,5 @@
 """The scripts that tell of the gridworld and of crafting: their options are right, and what they print is what there is."""
 
-import numpy as np
 import pytest
 from tabular import benchmark
 
@@ -35,7 +34,9 @@ def run_of(path, scores, env_steps=100, items=("wood", "stone", "iron")):
     counters = {"iterations": 1, "student_updates": 1, "train_steps": env_steps, "env_steps": env_steps}
     sink = JsonlSink(folder)
     sink.write("evaluations", counters | {"suite": "items", "attempts": 1, "entries": sink_row})
-    sink.write("metrics", counters | {"metrics": {"teacher/tasks_above_5_percent": np.ones(len(scores)).tolist()}})
+    for step, number in ((1e6, 1.0), (2e6, 2.0), (3e6, 1.0)):
+        done = {"teacher/tasks_above_5_percent": [number] * len(scores)}
+        sink.write("metrics", counters | {"env_steps": int(step), "metrics": done})
     sink.flush()
     sink.close()
     return path
@@ -43,15 +44,15 @@ def run_of(path, scores, env_steps=100, items=("wood", "stone", "iron")):
 
 def test_items_are_counted_by_member(tmp_path):
     path = run_of(tmp_path / "lp", [[0.9, 0.05, 0.0], [0.6, 0.5, 0.04]])
-    (row,) = crafting_tasks.table([path])
-    assert row.startswith(
-        "| lp | 0.0 M | 2.0 [2.0, 2.0] (2 2) | 1.5 ["
-    )  # 0.05 counts, 0.04 does not; half: one, and two
+    (row,) = crafting_tasks.table([path], until=2)
+    assert row.startswith("| lp | 0.0 | 2.0 [2.0, 2.0] (2 2) | 1.5 [")  # 0.05 counts, 0.04 does not; half: one, and two
     assert "(0.317 0.380)" in row  # 0.95 / 3 and 1.14 / 3
+    assert row.endswith("| 2.00 [2.00, 2.00] (2.00 2.00) |")  # when two were first done; later there is one again
+    assert crafting_tasks.table([path], until=3)[0].endswith("| not in 2 of 2 |")
 
 
 def test_one_member_has_no_interval(tmp_path):
-    (row,) = crafting_tasks.table([run_of(tmp_path / "one", [[1.0, 0.0, 0.0]])])
+    (row,) = crafting_tasks.table([run_of(tmp_path / "one", [[1.0, 0.0, 0.0]])], until=1)
     assert "| 1.0 (one member, no interval) |" in row
 
 
@@ -65,5 +66,5 @@ def test_one_member_has_no_interval(tmp_path):
 def test_runs_are_compared_at_equal_steps_and_items(tmp_path, other, words):
     paths = [run_of(tmp_path / "lp", [[1, 0, 0]]), run_of(tmp_path / "other", [[1, 0, 0]], **other)]
     with pytest.raises(UserError) as error:
-        crafting_tasks.table(paths)
+        crafting_tasks.table(paths, until=1)
     assert words in str(error.value)
