@@ -304,7 +304,7 @@ def shares_within(teacher, world, seed, num_fits):
     return np.asarray(found)
 
 
-@pytest.mark.parametrize("world", [coin, ramp])
+@pytest.mark.parametrize("world", [pytest.param(coin, marks=pytest.mark.slow), ramp])
 def test_draws_follow_a_frontier_that_moves(world):
     """It moves by 0.03 between two fits; a uniform level is within 0.1 of its middle with a chance of 0.2 at most."""
     found = np.stack([shares_within(ALPGMM(em_iterations=15, max_components=10), world, seed, 31) for seed in (0, 1)])
@@ -370,6 +370,7 @@ def test_a_run_that_is_read_back_goes_on_bit_for_bit(tmp_path):
     assert equal(program.advance(again, N)[0], played(config)[0])
 
 
+@pytest.mark.slow
 def test_the_loop_compiled_or_not_gives_the_same():
     """Three batches with a fit before the third, played by a return that is the level's own."""
     teacher = ALPGMM(fit_rate=12, fit_window=12, max_components=2, em_iterations=2, history_size=24)

@@ -368,7 +368,8 @@ def test_a_world_without_tasks_is_told():
         (lambda: LearningProgress(variant="other"), "variant is 'other'; allowed: standard, omni"),
         (
             lambda: LearningProgress(variant="omni"),
-            "uniform_share is 0; allowed with variant 'omni' and measure 'training': more than 0",
+            "uniform_share is 0; allowed with variant 'omni' and measure 'training': more than 0, as a task without a share"
+            " would never be measured again",
         ),
         (lambda: UniformTasks(measure="guess"), "measure is 'guess'; allowed: training, probe"),
         (lambda: UniformTasks(attempts_per_measurement=0), "attempts_per_measurement is 0; allowed: [1, 1048576]"),

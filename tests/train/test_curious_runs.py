@@ -72,6 +72,7 @@ def test_shared_the_values_are_of_both():
     assert paid.members.student.bonus.learner.parameters["critic"] == ()
 
 
+@pytest.mark.slow
 def test_scores_do_not_see_it_and_what_is_only_scored_is_not_learnt_from():
     options = {"score": "positive_value_loss", "buffer_size": 12, "minimum_fill": 0.3}
     teacher = PrioritizedLevelReplay(**options)
