@@ -8,6 +8,7 @@ import pytest
 from minied.env import with_agent_axis
 from minied.errors import UserError
 from minied.levels.parameters import ParameterDesigner, Parameters
+from minied.levels.tasks import check_tasks
 from minied_envs.grid import tiles
 from minied_envs.petri import Corridor, NoisyBandit
 
@@ -55,13 +56,14 @@ def test_bandit_levels():
     drawn = np.asarray(jax.vmap(space.sample)(jax.random.split(KEY, 4000)))
     assert drawn.dtype == np.int32
     assert all(abs(count - 1000) < 140 for count in np.bincount(drawn, minlength=4))  # ± 27
-    assert space.tasks.tolist() == [0, 1, 2, 3]
+    check_tasks(space.tasks, by="a test")
+    assert [int(space.tasks.level(KEY, jnp.asarray([task], jnp.int32))) for task in range(4)] == [0, 1, 2, 3]
     assert {name: float(value) for name, value in space.describe(number(3)).items()} == {"is_noisy": 1, "arm": 3}
     assert {name: float(value) for name, value in space.describe(number(1)).items()} == {"is_noisy": 0, "arm": 1}
     (part,) = space.suite("all")
     assert part.levels.tolist() == [0, 1, 2, 3]
-    assert part.names == ("arm 0", "arm 1", "arm 2", "coin")
-    assert len({tuple(space.fingerprint(level).tolist()) for level in space.tasks}) == 4
+    assert part.names == space.tasks.names == ("arm 0", "arm 1", "arm 2", "coin")
+    assert len({tuple(space.fingerprint(level).tolist()) for level in part.levels}) == 4
 
 
 # -- the corridor -----------------------------------------------------------------------------------------------------

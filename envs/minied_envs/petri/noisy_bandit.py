@@ -19,6 +19,7 @@ from minied.env import Environment
 from minied.errors import UserError, unknown_name
 from minied.levels.parameters import Choice, Parameters
 from minied.levels.space import LevelSpace, Suite
+from minied.levels.tasks import Tasks
 from minied.spaces import Discrete
 
 MAX_ARMS = 1000
@@ -90,9 +91,9 @@ class NoisyBanditLevelSpace(LevelSpace[jax.Array]):
         return self.bandit.mean_reward(level)
 
     @property
-    def tasks(self) -> jax.Array:
-        """All arms, ``i32[K]``."""
-        return jnp.arange(self.bandit.num_arms, dtype=jnp.int32)
+    def tasks(self) -> "NoisyBanditTasks":
+        """The arms."""
+        return NoisyBanditTasks(self.bandit.num_arms)
 
     @property
     def parameters(self) -> "NoisyBanditParameters":
@@ -112,9 +113,25 @@ class NoisyBanditLevelSpace(LevelSpace[jax.Array]):
         """Return the arms."""
         if name not in self.suites:
             raise unknown_name("suite", name, list(self.suites))
-        steady = tuple(f"arm {arm}" for arm in range(self.bandit.num_arms - 1))
         with jax.ensure_compile_time_eval():
-            return (Suite(name, self.bandit, self.tasks, (*steady, "coin"), self.suites[name]),)
+            arms = jnp.arange(self.bandit.num_arms, dtype=jnp.int32)
+            return (Suite(name, self.bandit, arms, self.tasks.names, self.suites[name]),)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoisyBanditTasks(Tasks[jax.Array]):
+    """Each arm is a task, done when it pays."""
+
+    num_arms: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """``arm 0`` and so on, and ``coin``."""
+        return (*(f"arm {arm}" for arm in range(self.num_arms - 1)), "coin")
+
+    def level(self, key: jax.Array, tasks: jax.Array) -> jax.Array:
+        """Return the arm, ``i32[]``. Nothing is left open: ``key`` is not used."""
+        return tasks[0]
 
 
 @dataclasses.dataclass(frozen=True)
