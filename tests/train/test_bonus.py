@@ -156,5 +156,5 @@ def test_a_world_that_does_not_tell_is_told_before_anything_compiles(env, found)
     with pytest.raises(UserError) as error:
         Program(config).check()
     allowed = "allowed where states are counted (--bonus.feature state): uint32[2], a hash of the state"
-    assert str(error.value) == f"{found}; {allowed}"
+    assert str(error.value) == f"{found}; {allowed}; else --bonus.feature observation"
     Program(dataclasses.replace(config, bonus=NoBonus())).check()
