@@ -1,9 +1,11 @@
+import dataclasses
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from run_world import ENV, LineSpace
+from run_world import ENV, Line, LineSpace
 
 from minied.run import pictures
 from minied.run.pictures import CAPTION_HEIGHT, draw_learning_curve, write_animation
@@ -27,6 +29,30 @@ def test_pictures_of_a_run(minied, config_file, tmp_path):
     with Image.open(pictures / "agent.gif") as animation:
         assert animation.n_frames == 6  # the right end's episode has 6 states, the left one's waits
         assert animation.size == (2 * 20 + 8, CAPTION_HEIGHT + 4)
+
+
+def test_above_a_level_stands_what_it_asks_for_and_what_others_do_not_share(tmp_path, monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Goals(LineSpace):
+        def describe(self, level):
+            return {"num_doors": jnp.float32(2), "distance": level.astype(jnp.float32), "unknown": jnp.float32(jnp.nan)}
+
+        def draw(self, level, state=None):
+            return np.zeros((4, 8, 3), np.uint8)
+
+        def title(self, level):
+            return f"go {int(level)} steps"
+
+    figures = []
+    monkeypatch.setattr(pictures, "empty_figure", lambda *size: figures.append(empty_figure(*size)) or figures[-1])
+
+    def titles(*levels):
+        named = [(Goals(Line()), jnp.int32(level), name) for level, name in levels]
+        pictures.draw_gallery(named, tmp_path / "gallery.png")
+        return [axis.get_title() for axis in figures[-1].axes]
+
+    assert titles((3, "first"), (5, "")) == ["first\ngo 3 steps\ndistance 3", "go 5 steps\ndistance 5"]
+    assert titles((3, "alone")) == ["alone\ngo 3 steps\ndistance 3\nnum doors 2"]
 
 
 def test_learning_curve_of_a_run_that_designs(tmp_path, monkeypatch):

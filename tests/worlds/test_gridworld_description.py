@@ -202,6 +202,17 @@ def test_what_is_wrong_with_a_description_is_told_in_one_line(text, message):
     assert "\n" not in str(error.value)
 
 
+def test_what_may_take_a_part_of_a_region_leaves_the_rest_of_it():
+    # Of the three cells of the row `b` the five balls can take one: two keys surely fit, and a third may not.
+    text = "map: |\n  > . . . . .\n  . . . G # #\nregions: {a: {top: 0, left: 0, height: 1, width: 6}, "
+    text += "b: [{top: 0, left: 5, height: 1, width: 1}, {top: 1, left: 0, height: 1, width: 2}]}\n"
+    text += "placements: [{put: red ball, count: 5, region: a}, {put: red key, count: %d, region: b}]"
+    _, levels = levels_of(text % 2, 200)
+    assert np.all((levels.cells == codes.KEY).sum(axis=(1, 2)) == 2)
+    with pytest.raises(UserError, match=r"placement 2 \(red key\) puts 3 on floor of region 'b'; allowed: 2, as"):
+        DescribedLevels(from_text(text % 3))
+
+
 def test_as_many_as_fit_are_put_whatever_the_order_of_draws():
     text = MAP + "placements: [{put: lava, count: 3}, {put: red key, count: 2}]"
     _, levels = levels_of(text, 300)

@@ -53,21 +53,17 @@ def _check_fits(description: Description, tensors: Tensors) -> None:
     candidates = [tensors.masks[row] & (cells == tensors.grounds[row]) for row in last]
     counts = [placement.count for placement in description.placements]
 
-    def left(own: np.ndarray, before: int) -> tuple[int, int]:
-        """Return how many of ``own`` are surely left by the placements ``before`` it, and how many things may go there."""
+    def left(own: np.ndarray, before: int) -> int:
+        """Return how many cells of ``own`` are surely left by the placements ``before`` it."""
         rivals = [index for index in range(before) if (candidates[index] & own).any()]
         shared = np.logical_or.reduce([np.zeros_like(own), *(candidates[index] & own for index in rivals)])
-        number = sum(counts[index] for index in rivals)
-        return int(own.sum()) - min(number, int(shared.sum())), number
+        return int(own.sum()) - min(sum(counts[index] for index in rivals), int(shared.sum()))
 
     for index, own in enumerate(candidates):
-        cells_left, number = left(own, index)
-        # The second thing and those after it may find all cells of their own region taken by the first ones.
-        room = max(int(own.sum()) - number, 1) if cells_left > 0 else 0
-        if counts[index] > room:
-            raise no_room(description, index, room)
+        if counts[index] > left(own, index):
+            raise no_room(description, index, left(own, index))
     agent = region_of(description, description.agent_region) & (np.asarray(description.map) < AGENT)
-    if drawn_agent(description) is None and left(agent & (cells == codes.EMPTY), len(candidates))[0] < 1:
+    if drawn_agent(description) is None and left(agent & (cells == codes.EMPTY), len(candidates)) < 1:
         raise UserError(
             f"the agent begins in region {description.agent_region!r}, where the {sum(counts)} things put before may"
             " leave no floor; allowed: fewer things, or a larger region"
