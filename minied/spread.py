@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from minied.errors import UserError
 
@@ -132,6 +133,19 @@ class Spread:
 
 
 ALONE = Spread()
+
+
+def fetched(tree: Tree) -> Tree:
+    """Return arrays as NumPy, whole, also where other processes hold parts of them (all processes have to ask then)."""
+
+    def fetch(leaf: Any) -> np.ndarray:
+        if isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+            from jax.experimental import multihost_utils
+
+            return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+        return np.asarray(leaf)
+
+    return jax.tree.map(fetch, tree)
 
 
 def spread_of(num_devices: int, num_members: int, num_envs: int, num_minibatches: int, num_cycles: int = 0) -> Spread:

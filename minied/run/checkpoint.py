@@ -29,8 +29,9 @@ class Restored(NamedTuple):
 
     state: Any
     step: int
-    counters: dict[str, int]
-    row_counts: dict[str, int]
+    counters: dict[str, Any]
+    row_counts: dict[str, Any]
+    notes: dict[str, Any]
     skipped: tuple[str, ...]  # one line for each newer checkpoint that is damaged
 
 
@@ -72,10 +73,18 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def save(
-        self, step: int, state: Any, counters: Mapping[str, int], row_counts: Mapping[str, int], keep: int
+        self,
+        step: int,
+        state: Any,
+        counters: Mapping[str, Any],
+        row_counts: Mapping[str, Any],
+        keep: int,
+        notes: Mapping[str, Any] | None = None,
     ) -> None:
         """Save ``state`` as the checkpoint of iteration ``step``, then keep the newest ``keep``.
 
+        Of several runs together ``counters`` and ``row_counts`` are by the number of each. ``notes`` are JSON data to be had
+        back.
         Nothing old is deleted before the new one is read back. ``state`` may be donated once this returns. Raises
         `OSError` if what was written cannot be read back.
         """
@@ -85,6 +94,7 @@ class Checkpoints:
             "fingerprint": self.fingerprint,
             "counters": dict(counters),
             "row_counts": dict(row_counts),
+            "notes": dict(notes or {}),
             "digest": _digest(leaves),
             "leaves": {name: [str(leaf.dtype), list(leaf.shape)] for name, leaf in leaves.items()},
             "key_impls": _key_impls(state),
@@ -134,7 +144,9 @@ class Checkpoints:
                 continue
             if meta["fingerprint"] != self.fingerprint:
                 raise UserError(f"{self.directory / str(candidate)} belongs to another config than config.json")
-            return Restored(state, candidate, meta["counters"], meta["row_counts"], tuple(skipped))
+            return Restored(
+                state, candidate, meta["counters"], meta["row_counts"], meta.get("notes", {}), tuple(skipped)
+            )
         raise UserError("; ".join(skipped) or f"{self.directory} has no checkpoint")
 
     def _read(self, step: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

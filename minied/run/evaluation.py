@@ -1,5 +1,6 @@
 """Evaluating the students of a run on a held-out suite, reported by entry."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +12,7 @@ from minied.run.metrics import Row, counters_row, member_values, plain
 from minied.train.config import TrainConfig
 
 if TYPE_CHECKING:
+    from minied.evaluate.episodes import LevelResults
     from minied.train.program import Program
 
 _KEY_NUMBER = 0xE7A1
@@ -48,19 +50,61 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
     how much the first is above the second, all by member (Procgen's protocol, Cobbe et al. 2020). Raises `UserError` for
     an unknown suite.
     """
+    config, plays = program.config, plays_of(program, suite)
+    results = [program.evaluate(state, play.part, play.key(config), attempts) for play in plays]
+    return row_of(config, suite, attempts, plays, results, counters)
+
+
+@dataclasses.dataclass(frozen=True)
+class Play:
+    """Levels that an evaluation plays at once."""
+
+    part: Suite
+    number: int  # names its key among those of the evaluation
+    role: Literal["suite", "training", "unseen"] = "suite"
+
+    def key(self, config: TrainConfig) -> jax.Array:
+        """Return the key with which a run of ``config`` plays it."""
+        return jax.random.fold_in(evaluation_key(config), self.number)
+
+
+def plays_of(program: "Program", suite: str) -> list[Play]:
+    """Return what an evaluation on ``suite`` plays. Raises `UserError` for an unknown suite."""
     config = program.config
+    plays = [Play(part, index) for index, part in enumerate(config.env.level_space.suite(suite))]
+    for role in ("training", "unseen"):
+        levels_of = getattr(program, f"{role}_levels", None)
+        levels = levels_of() if levels_of is not None else None
+        if levels is not None:
+            levels = jax.tree.map(lambda leaf: leaf[:MAX_TRAINING_LEVELS], levels)
+            names = (role,) * len(jax.tree.leaves(levels)[0])
+            plays.append(Play(Suite(role, config.env, levels, names), _KEY_NUMBERS[role], role))
+    return plays
+
+
+def row_of(
+    config: TrainConfig,
+    suite: str,
+    attempts: int,
+    plays: Sequence[Play],
+    results: Sequence["LevelResults"],
+    counters: Mapping[str, int],
+) -> Row:
+    """Return the row of an evaluation whose ``plays`` gave ``results``, leaves ``f32[S, L]``; see `evaluate`."""
     columns: dict[str, list[dict[str, np.ndarray]]] = {}
     told: dict[str, list[dict[str, np.ndarray]]] = {}  # statistics of the same levels
     horizons: dict[str, int] = {}
-    for index, part in enumerate(config.env.level_space.suite(suite)):
-        key = jax.random.fold_in(evaluation_key(config), index)
-        results = program.evaluate(state, part, key, attempts)
-        for level, name in enumerate(part.names):
-            one = {kind: np.asarray(getattr(results, kind))[:, level] for kind in (*_RESULTS, "team_returns")}
+    rates: dict[str, np.ndarray] = {}
+    for play, found in zip(plays, results, strict=True):
+        if play.role != "suite":
+            rates[play.role] = np.asarray(found.solve_rate).mean(axis=1)
+            continue
+        for level, name in enumerate(play.part.names):
+            one = {kind: np.asarray(getattr(found, kind))[:, level] for kind in (*_RESULTS, "team_returns")}
             columns.setdefault(name, []).append(one)
-            statistics = {kind: np.asarray(values)[:, level] for kind, values in results.statistics.items()}
+            statistics = {kind: np.asarray(values)[:, level] for kind, values in found.statistics.items()}
             told.setdefault(name, []).append(statistics)
-            horizons[name] = part.env.max_steps
+            horizons[name] = play.part.env.max_steps
     entries = {
         name: {kind: plain(np.mean([level[kind] for level in levels], axis=0)) for kind in _RESULTS}
         | {"num_levels": len(levels), "horizon": horizons[name]}
@@ -78,11 +122,9 @@ def evaluate(program: "Program", state: Any, suite: str, attempts: int, counters
         "entries": entries,
     }
     row |= _statistics_of([level for levels in told.values() for level in levels])
-    train_rate = _solve_rate_of(program, state, attempts, "training")
-    test_rate = _solve_rate_of(program, state, attempts, "unseen")
-    if train_rate is not None and test_rate is not None:
-        row |= {"train_solve_rate": plain(train_rate), "test_solve_rate": plain(test_rate)}
-        row |= {"generalization_gap": plain(train_rate - test_rate)}
+    if rates:
+        row |= {"train_solve_rate": plain(rates["training"]), "test_solve_rate": plain(rates["unseen"])}
+        row |= {"generalization_gap": plain(rates["training"] - rates["unseen"])}
     return counters_row(counters) | row
 
 
@@ -110,16 +152,3 @@ def _mean_of_defined(values: Sequence[np.ndarray]) -> np.ndarray:
 def scores_of(row: Row) -> np.ndarray:
     """Return the solve rates of an evaluation as statistics take them: ``f64[S, entries]``."""
     return np.stack([member_values(entry["solve_rate"]) for entry in row["entries"].values()], axis=1)
-
-
-def _solve_rate_of(program: "Program", state: Any, attempts: int, which: Literal["training", "unseen"]) -> Any:
-    """Return the mean solve rate on training or unseen levels, ``f32[S]``, or None if training has no finite set."""
-    levels_of = getattr(program, f"{which}_levels", None)
-    levels = levels_of() if levels_of is not None else None
-    if levels is None:
-        return None
-    levels = jax.tree.map(lambda leaf: leaf[:MAX_TRAINING_LEVELS], levels)
-    names = (which,) * len(jax.tree.leaves(levels)[0])
-    key = jax.random.fold_in(evaluation_key(program.config), _KEY_NUMBERS[which])
-    results = program.evaluate(state, Suite(which, program.config.env, levels, names), key, attempts)
-    return np.asarray(results.solve_rate).mean(axis=1)

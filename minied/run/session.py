@@ -1,14 +1,9 @@
-"""Training with everything around it: the run folder, metrics, evaluations, checkpoints, pictures, and being stopped.
-
-The loop is plain Python between compiled chunks. At each boundary, in this order: a row of metrics, an evaluation if one
-is due, a checkpoint if one is due. A run that is stopped or killed anywhere goes on from its newest checkpoint and
-writes the same rows again, bit for bit.
-"""
+"""Training one run with everything around it: the run folder, metrics, checkpoints, pictures, and being stopped."""
 
 import contextlib
 import dataclasses
-import math
-import time
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +11,17 @@ import jax
 
 from minied.errors import UserError
 from minied.run import metrics
-from minied.run.checkpoint import Checkpoints
-from minied.run.console import Progress, Reporter, duration, make_reporter
-from minied.run.doubts import doubts
+from minied.run.checkpoint import Checkpoints, Restored
+from minied.run.console import Reporter, make_reporter
 from minied.run.ending import conclude
-from minied.run.evaluation import evaluate, suite_of
+from minied.run.evaluation import suite_of
 from minied.run.folder import RunFolder, create, refuse_existing
 from minied.run.labels import differences
-from minied.run.milestones import phases_in
 from minied.run.stopping import StopFlag
+from minied.run.trained import One, Trained
+from minied.run.training import Member, Session
 from minied.run.transfer import Earlier, earlier_of, told
-from minied.train.config import FREE_WHEN_RESUMING, TrainConfig
+from minied.train.config import FREE_WHEN_RESUMING, LENGTHS, TrainConfig
 from minied.train.setting import spread_for
 
 AGENT = "agent.gif"  # the last picture that a finished run draws
@@ -93,10 +88,14 @@ def resume(folder: RunFolder, config: TrainConfig, options: SessionOptions) -> i
 def refuse_changes(saved: TrainConfig, wanted: TrainConfig) -> None:
     """Raise `UserError` naming each field in which ``wanted`` differs, but for those that are free when resuming."""
     differing = [name for name in differences(saved.to_dict(), wanted.to_dict()) if name not in FREE_WHEN_RESUMING]
+    if saved.ppo.anneal == "constant":
+        differing = [name for name in differing if name not in LENGTHS]
     if differing:
+        free = (*FREE_WHEN_RESUMING, *LENGTHS)
+        why = " (the last two with ppo.anneal constant: here the learning rate goes by the length of the run)"
         raise UserError(
             f"a resumed run keeps its config, and these differ: {', '.join(differing)};"
-            f" allowed: {', '.join(FREE_WHEN_RESUMING)}"
+            f" allowed: {', '.join(free)}{why if {*differing} & {*LENGTHS} else ''}"
         )
 
 
@@ -109,48 +108,74 @@ def _run(
     resuming: bool,
     earlier: Earlier | None = None,
 ) -> int:
+    trained = One(program)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopFlag(quiet=options.quiet))
         checkpoints = stack.enter_context(Checkpoints(folder.checkpoints, saved.fingerprint))
-        restored, warnings = _restore(program, folder, checkpoints) if resuming else (None, [])
+        restored, warnings = restore(trained, [folder], checkpoints) if resuming else (None, [])
+        if restored:
+            warnings += _told_of_devices(program, folder)
         reporter = stack.enter_context(make_reporter(quiet=options.quiet))
         for line in warnings:
             reporter.warn(line)
         if restored is None and resuming:
             earlier = earlier_of(saved)
         reporter.phase("preparing the run")
-        state = _first_state(program, earlier, reporter) if restored is None else restored
+        state = _first_state(program, earlier, reporter) if restored is None else restored.state
         sinks: list[Any] = [metrics.JsonlSink(folder)]
         if options.wandb != "disabled":
             sinks.append(metrics.WandbSink(folder, saved, options.wandb))
-        session = _Session(
-            program, folder, checkpoints, stack.enter_context(metrics.Sinks(*sinks)), reporter, stop, options
+        member = Member(folder, program.config, stack.enter_context(metrics.Sinks(*sinks)))
+        session = Session(
+            trained,
+            [member],
+            checkpoints,
+            reporter,
+            stop,
+            notes=restored.notes if restored else None,
+            draw=functools.partial(_draw, folder, program) if options.pictures else None,
+            is_pictured=(folder.pictures / AGENT).exists(),
         )
-        finished = session.run(state)
+        is_over = session.run(state)
         num_kept = len(checkpoints.steps())
-    conclude(folder, saved, options, session.updates, finished=finished, num_kept=num_kept)
-    return 0 if finished else stop.exit_code
+    conclude(
+        folder, program.config, options, member, is_over=is_over, out_of_time=session.out_of_time, num_kept=num_kept
+    )
+    return 0 if is_over or session.out_of_time else stop.exit_code
 
 
-def _restore(program: Any, folder: RunFolder, checkpoints: Checkpoints) -> tuple[Any, list[str]]:
-    """Return the state of the newest whole checkpoint, None if none was ever saved, and what to tell about it.
+def _draw(folder: RunFolder, program: Any, state: Any, suite: str, final: bool) -> list[str]:
+    from minied.run.pictures import draw_run
 
-    The rows are cut back to what the checkpoint counts.
+    return draw_run(folder, program, state, suite, with_agent=final)
+
+
+def restore(
+    trained: Trained, folders: Sequence[RunFolder], checkpoints: Checkpoints
+) -> tuple[Restored | None, list[str]]:
+    """Return the newest whole checkpoint of runs in ``folders``, None if none was ever saved, and what to tell about it.
+
+    The rows are cut back to what the checkpoint counts. Raises `UserError` if no checkpoint can be read.
     """
     if not checkpoints.steps():
-        folder.cut_rows({})
+        for folder in folders:
+            folder.cut_rows({})
         return None, ["no checkpoint was saved yet: starting from the beginning"]
-    restored = checkpoints.restore(jax.eval_shape(program.init))
-    folder.cut_rows(restored.row_counts)
-    warnings = [f"{line}; going on from iteration {restored.step}" for line in restored.skipped]
+    restored = checkpoints.restore(jax.eval_shape(lambda: trained.init([None] * len(folders))))
+    counts = restored.row_counts
+    for i, folder in enumerate(folders):
+        folder.cut_rows(counts if len(folders) == 1 else counts[str(i)])
+    return restored, [f"{line}; going on from iteration {restored.step}" for line in restored.skipped]
+
+
+def _told_of_devices(program: Any, folder: RunFolder) -> list[str]:
     before, now = folder.description().get("spread"), dataclasses.asdict(spread_for(program.config))
-    if before not in (None, now):
-        told = [
-            f"{each['number']} devices ({each['axis']})" if each["number"] > 1 else "one device"
-            for each in (before, now)
-        ]
-        warnings.append(f"this run was on {told[0]} and goes on on {told[1]}: what follows differs by rounding")
-    return restored.state, warnings
+    if before in (None, now):
+        return []
+    told = [
+        f"{each['number']} devices ({each['axis']})" if each["number"] > 1 else "one device" for each in (before, now)
+    ]
+    return [f"this run was on {told[0]} and goes on on {told[1]}: what follows differs by rounding"]
 
 
 def _first_state(program: Any, earlier: Earlier | None, reporter: Reporter) -> Any:
@@ -161,142 +186,3 @@ def _first_state(program: Any, earlier: Earlier | None, reporter: Reporter) -> A
         reporter.warn(f"{line}; starting from iteration {earlier.step}")
     reporter.note(told(program.config, earlier, program.transfer(earlier.parameters)))
     return program.init(earlier.parameters)
-
-
-class _Session:
-    """One stretch of a run, from start or resume to its end or a stop."""
-
-    def __init__(
-        self,
-        program: Any,
-        folder: RunFolder,
-        checkpoints: Checkpoints,
-        sinks: metrics.Sinks,
-        reporter: Reporter,
-        stop: StopFlag,
-        options: SessionOptions,
-    ) -> None:
-        self.program, self.folder, self.checkpoints, self.sinks = program, folder, checkpoints, sinks
-        self.reporter, self.stop, self.options = reporter, stop, options
-        self.config: TrainConfig = program.config
-        self.suite = suite_of(self.config, self.config.env.level_space)
-        self.counters: dict[str, int] = {}
-        self._trained_seconds = 0.0  # of chunks after the first, which compiles
-        self._trained_updates = 0
-        self._trained_steps = 0
-        self._started = time.monotonic()
-        self._drawing_seconds = 0.0
-
-    @property
-    def updates(self) -> int:
-        """Student updates so far."""
-        return self.counters["student_updates"]
-
-    def run(self, state: Any) -> bool:
-        """Train until the run is finished or a stop is asked for; return whether it is finished."""
-        self.counters = self.program.counters(state)
-        finished = self.program.is_finished(state)
-        if self.counters["iterations"]:
-            what = "finished already" if finished else "going on"
-            steps = self.config.env_steps  # the run ends by whichever comes first
-            budget = f", {self.counters['env_steps']} of {steps} environment steps" if steps else ""
-            of_updates = "" if steps and self.updates < self.config.updates else f" of {self.config.updates}"
-            self.reporter.note(f"{what}, at {self.updates}{of_updates} updates{budget}")
-        for line in doubts(self.config):
-            self.reporter.warn(line)
-        if self.counters["iterations"] == 0 and not self.folder.row_counts()["evaluations"]:
-            self._evaluate(state)
-        chunk = 0
-        if self.config.start_from.run and not self.checkpoints.steps():
-            self._save(state)  # so that the run that it goes on from is not needed again
-        saved = self.counters["iterations"] if self.checkpoints.steps() else None
-        while not (finished or self.stop.is_set):
-            state = self._advance(state, first=chunk == 0)
-            finished = self.program.is_finished(state)
-            if finished or self._is_due(self.config.evaluate_every):
-                self._evaluate(state)
-            if self._is_due(self.config.checkpoint_every):
-                self._save(state)
-                saved = self.counters["iterations"]
-            chunk += 1
-        # After the loop, whatever ended it: a stop may be asked for between any two lines above.
-        if saved != self.counters["iterations"]:
-            self._save(state)
-        if finished and self.options.pictures and (chunk or not (self.folder.pictures / AGENT).exists()):
-            self._draw(state, final=True)
-        return finished
-
-    def _is_due(self, every: int) -> bool:
-        return every > 0 and self.counters["iterations"] % every == 0
-
-    def _advance(self, state: Any, *, first: bool) -> Any:
-        """Run to the next log boundary and write its rows."""
-        if first:
-            self.reporter.phase("loading or compiling the training program")
-        before, start = self.counters, time.monotonic()
-        every = self.config.log_every
-        state, measured = self.program.advance(state, (before["iterations"] // every + 1) * every)
-        seconds = time.monotonic() - start
-        self.counters = self.program.counters(state)
-        steps = (self.counters["env_steps"] - before["env_steps"]) * self.config.num_seeds
-        if first:
-            done = self.counters["iterations"] - before["iterations"]
-            self.reporter.phase(f"compiled, first {done} iterations done in {duration(seconds)}")
-        else:
-            self._trained_seconds += seconds
-            self._trained_steps += steps
-            self._trained_updates += self.counters["student_updates"] - before["student_updates"]
-        row = metrics.metrics_row(self.counters, measured)
-        self.sinks.write("metrics", row)
-        timing = {"seconds": round(seconds, 6), "steps_per_second": round(steps / seconds, 1), "compiling": first}
-        self.sinks.write("timing", metrics.counters_row(self.counters) | timing)
-        self.reporter.progress(self._progress(row))
-        return state
-
-    def _progress(self, row: dict[str, Any]) -> Progress:
-        known = self._trained_seconds > 0
-        total, steps = self.config.updates, self.counters["env_steps"]
-        if self.config.env_steps and self.updates:  # the run ends by whichever comes first
-            total = min(total, max(self.updates, math.ceil(self.updates * self.config.env_steps / steps)))
-        rate = self._trained_updates / self._trained_seconds if known else 0.0
-        levels, solve_rate = metrics.solve_rate_of(row)
-        return Progress(
-            updates=self.updates,
-            total=total,
-            steps_per_second=self._trained_steps / self._trained_seconds if known else math.nan,
-            solve_rate=solve_rate,
-            solved_levels=levels,
-            solved_means=self.config.env.solved_means,
-            tasks_done=metrics.tasks_done(row),
-            seconds_left=(total - self.updates) / rate if rate else math.nan,
-        )
-
-    def _evaluate(self, state: Any) -> None:
-        if not self.suite:
-            return
-        self.reporter.phase(f"evaluating on {self.suite!r}")
-        row = evaluate(self.program, state, self.suite, self.config.attempts, self.counters)
-        self.sinks.write("evaluations", row)
-        rate = metrics.member_mean(row["solve_rate"])
-        seen = phases_in(self.config.env.milestones, row.get("statistics", {}))
-        self.reporter.note(
-            f"after {self.updates} updates: {rate:.0%} of {self.suite!r} {self.config.env.solved_means}{seen}"
-        )
-        if self.options.pictures and self._drawing_seconds < 0.02 * (time.monotonic() - self._started):
-            self._draw(state, final=False)
-
-    def _save(self, state: Any) -> None:
-        self.reporter.phase("saving a checkpoint")
-        self.sinks.flush()
-        counts = self.folder.row_counts()
-        step = self.counters["iterations"]
-        self.checkpoints.save(step, state, self.counters, counts, self.config.keep_checkpoints)
-
-    def _draw(self, state: Any, *, final: bool) -> None:
-        from minied.run.pictures import draw_run
-
-        start = time.monotonic()
-        self.reporter.phase("drawing pictures")
-        for line in draw_run(self.folder, self.program, state, self.suite, with_agent=final):
-            self.reporter.warn(line)
-        self._drawing_seconds += time.monotonic() - start

@@ -3,10 +3,12 @@
 import dataclasses
 import hashlib
 import json
+import math
 from typing import Any, Literal, get_args
 
 from minied.env import Environment, with_agent_axis
 from minied.errors import UserError
+from minied.hyperparameters import require_range
 from minied.levels.finite import FiniteLevelSpace
 from minied.levels.space import LevelSpace
 from minied.registry import load, name_of
@@ -21,9 +23,12 @@ from minied.train.self_play import SelfPlayConfig
 
 Cloning = Literal["none", "protagonist", "all"]
 
-FREE_WHEN_RESUMING = ("num_devices", "checkpoint_every", "keep_checkpoints")
-"""Fields that a resumed run may change: they decide where it is computed and what is kept on disk, nothing of what is learnt
-but the order of sums."""
+FREE_WHEN_RESUMING = ("num_devices", "checkpoint_every", "keep_checkpoints", "max_hours", "target")
+"""Fields that a resumed run may change: they decide where it is computed, what is kept on disk and when it pauses, and nothing
+of what is learnt but the order of sums."""
+
+LENGTHS = ("updates", "env_steps")
+"""Fields that a resumed run may change too where nothing in it goes by its length: with a constant learning rate."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +93,11 @@ class TrainConfig:
     """Length of the run in student updates."""
     env_steps: int = 0
     """Also end the run when this many environment steps were simulated, those for scoring included; 0: no such limit."""
+    max_hours: float = 0.0
+    """Also end when the run has taken so many hours of wall time in all its sessions, compiling and evaluating included; 0: no
+    such limit. Where it ends then is not repeatable; it goes on with `minied resume` and more hours."""
+    target: float = 0.0
+    """Also end at the first evaluation on the suite whose solve rate, mean over members, is at least this; 0: no target."""
     num_envs: int = 32
     """B, levels in a batch, one environment a level."""
     num_steps: int = 256
@@ -139,6 +149,12 @@ class TrainConfig:
         for name in ("seed", "schedule_seed"):
             if getattr(self, name) + self.num_seeds > 2**31:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: {name} + num_seeds at most 2147483648")
+        require_range(self, "max_hours", 0.0, math.inf)
+        require_range(self, "target", 0.0, 1.0)
+        if self.target and not self.level_space.suites:
+            raise UserError(
+                f"target is {self.target:g}; allowed in a world without suites: 0, nothing is evaluated there"
+            )
         for name in ("evaluate_every", "checkpoint_every"):
             if getattr(self, name) % self.log_every:
                 raise UserError(

@@ -33,13 +33,17 @@ class RunningMean(struct.PyTreeNode):
         return jnp.where(self.count > 0, self.total / jnp.maximum(self.count, 1.0), jnp.nan)
 
 
-def advance(setting: Setting, state: RunState, until: jax.Array) -> tuple[RunState, Metrics]:
+def advance(
+    setting: Setting, state: RunState, until: jax.Array, own: Setting | None = None
+) -> tuple[RunState, Metrics]:
     """Run iterations until there have been ``until``, the run is finished, or a score or a parameter is no finite number.
 
     Args:
         setting: of the run; leaves shared by the members.
         state: before; to be donated by the caller's ``jit``.
         until: ``i32[]``, count of iterations since the run began.
+        own: each member's own numbers ``[S]``, of which those that a plan is made of are those of ``setting``; such members
+            go on until the last of them is broken. None: all have those of ``setting``, and none goes on without the others.
 
     Returns:
         The state after, and the mean of each metric over the iterations of this chunk, ``f32[S]``.
@@ -47,12 +51,12 @@ def advance(setting: Setting, state: RunState, until: jax.Array) -> tuple[RunSta
 
     def unfinished(loop: tuple[RunState, dict[str, RunningMean]]) -> jax.Array:
         state = loop[0]
-        is_broken = (broken(setting, state) > 0) | (fault(setting, state) > 0) | has_diverged(state)
+        is_broken = jnp.any(broken(setting, state)) if own is None else jnp.all(broken(setting, state))
         is_sound = ~setting.spread.any(is_broken)
         return (state.schedule.iterations < until) & ~is_finished(setting, state.schedule) & is_sound
 
     # Traced once, for the shapes of the metrics and for the loop.
-    iterate_all = jax.jit(lambda state: iterate_members(setting, state))
+    iterate_all = jax.jit(lambda state: iterate_members(setting, state, own))
 
     def body(loop: tuple[RunState, dict[str, RunningMean]]) -> tuple[RunState, dict[str, RunningMean]]:
         state, means = loop
@@ -71,41 +75,56 @@ def is_finished(setting: Setting, schedule: Schedule) -> jax.Array:
     return (schedule.student_updates >= setting.total_updates) | (schedule.rollouts >= setting.max_rollouts)
 
 
-def broken(setting: Setting, state: RunState) -> jax.Array:
-    """Return how many scores of all members were ever no finite number, ``i32[]``."""
-    num_members = state.members.key.shape[0]
-    return jnp.sum(jax.vmap(setting.teacher.broken_scores, axis_size=num_members)(state.members.teacher))
+class Faults(struct.PyTreeNode):
+    """What is wrong with each member, ``[S]``."""
+
+    broken_scores: jax.Array  # i32[S], how many scores were ever no finite number
+    fault: jax.Array  # i32[S], of the teacher, 0 for none (see `Teacher.fault`)
+    has_diverged: jax.Array  # bool[S], whether any parameter of any student is no finite number
 
 
-def fault(setting: Setting, state: RunState) -> jax.Array:
-    """Return the teachers' highest fault, ``i32[]``, 0 for none (see `Teacher.fault`)."""
-    num_members = state.members.key.shape[0]
-    return jnp.max(jax.vmap(setting.teacher.fault, axis_size=num_members)(state.members.teacher))
-
-
-def has_diverged(state: RunState) -> jax.Array:
-    """Return whether any parameter of any student is no finite number, ``bool[]``."""
-    members = state.members
+def faults(setting: Setting, state: RunState) -> Faults:
+    """Return what is wrong with each member."""
+    teacher, members = setting.teacher, state.members
+    number = members.key.shape[0]
     leaves = jax.tree.leaves((members.student.parameters, getattr(members.others, "parameters", ())))
-    return ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+    finite = [jnp.all(jnp.isfinite(leaf), axis=tuple(range(1, leaf.ndim))) for leaf in leaves]
+    return Faults(
+        broken_scores=jax.vmap(teacher.broken_scores, axis_size=number)(members.teacher),
+        fault=jax.vmap(teacher.fault, axis_size=number)(members.teacher),
+        has_diverged=~jnp.all(jnp.stack(finite), axis=0),
+    )
 
 
-def iterate_members(setting: Setting, state: RunState) -> tuple[RunState, Metrics]:
-    """Return the run one iteration later: one plan for all members, drawn from the schedule's own key."""
+def broken(setting: Setting, state: RunState) -> jax.Array:
+    """Return whether anything is wrong with each member, ``bool[S]``."""
+    found = faults(setting, state)
+    return (found.broken_scores > 0) | (found.fault > 0) | found.has_diverged
+
+
+def iterate_members(setting: Setting, state: RunState, own: Setting | None = None) -> tuple[RunState, Metrics]:
+    """Return the run one iteration later: one plan for all members, drawn from the schedule's own key.
+
+    ``own`` are the members' numbers, as in `advance`.
+    """
     schedule = state.schedule
     key = jax.random.fold_in(schedule.key, schedule.iterations)
     plan = checked_plan(setting.teacher, key, schedule, setting.num_levels)
 
     over = jnp.maximum(schedule.student_updates / setting.total_updates, schedule.rollouts / setting.max_rollouts)
     # A run ends by whichever comes first, and so does its schedule of rates.
-    plan = plan.replace(progress=over, spread=setting.spread)
+    # Behind a barrier, or else the learner of a teacher that always trains is no branch but part of what is around it, which
+    # the compiler rounds now so, now so: a member of a group shall be the run that it would be alone, bit for bit.
+    train = jax.lax.optimization_barrier(plan.train)
+    plan = plan.replace(progress=over, spread=setting.spread, train=train)
     if setting.correlations:  # every level is played once more, to know its regret
         plan = plan.replace(rollouts=plan.rollouts + setting.teacher.num_batches)
 
-    def one(member: Member) -> tuple[Member, Metrics]:
-        return iterate(setting, schedule, plan, member)
+    def one(each: tuple[Member, Setting | None]) -> tuple[Member, Metrics]:
+        member, numbers = each
+        return iterate(setting if numbers is None else numbers, schedule, plan, member)
 
-    members, metrics = map_members(one, state.members)
+    members, metrics = map_members(one, (state.members, own))
     batches = setting.teacher.num_batches // max(setting.teacher.num_own_batches, 1)
     of_all = plan.replace(rollouts=plan.rollouts + (setting.num_students - 1) * batches)
     return RunState(schedule.after(of_all), members), metrics

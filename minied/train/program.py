@@ -10,7 +10,7 @@ This is the library's front door; the command line is built on it:
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -29,7 +29,7 @@ from minied.students.networks.teams import require_same_teams, two_teams
 from minied.students.transfer import Transfer, match, take_over
 from minied.teachers.base import Schedule
 from minied.train.config import TrainConfig
-from minied.train.loop import advance, broken, fault, has_diverged, is_finished
+from minied.train.loop import Faults, advance, faults, is_finished
 from minied.train.playing import probe_of
 from minied.train.setting import Setting
 from minied.train.state import Member, RunState, begun_with, init_state, map_members, specs_of
@@ -41,13 +41,15 @@ _LOOK = 0x100C  # names the keys of looks at a run, apart from those that the ru
 class Program:
     """The compiled functions of one config. Holds no state of the run."""
 
-    def __init__(self, config: TrainConfig, student: Student | None = None) -> None:
+    def __init__(self, config: TrainConfig, student: Student | None = None, spread: Spread | None = None) -> None:
         """Compile nothing yet. ``student`` stands in for the network that ``config`` describes, if there is one.
+
+        ``spread`` says over which devices, if not as many as the config says.
 
         Raises `UserError` for more devices than there are, or than divide the run.
         """
         self.config = config
-        self._setting = Setting.of(config, student)
+        self._setting = Setting.of(config, student, spread)
         self.student = self._setting.student
         self._play = jax.jit(self._play_one_step, static_argnums=0)
 
@@ -91,7 +93,7 @@ class Program:
         iteration whose score is no finite number on a level that has one to give, or whose student is not finite any more.
         """
         state, metrics = _advance(self._setting, self._placed(state), jnp.int32(until))
-        _wait_for(state)
+        wait_for(state)
         self._refuse_broken(state)
         return state, jax.tree.map(np.asarray, metrics)
 
@@ -100,23 +102,10 @@ class Program:
         return spread.place(state, specs_of(spread))
 
     def _refuse_broken(self, state: RunState) -> None:
-        broken_scores, has_diverged, fault = (int(each) for each in _broken(self._setting, state))
-        if not (broken_scores or has_diverged or fault):
-            return
-        when = f"in iteration {self.counters(state)['iterations']}; what was saved before is kept"
-        if has_diverged:
-            raise UserError(
-                f"the student's parameters are not finite {when}; ppo.learning_rate is {self.config.ppo.learning_rate:g},"
-                " allowed here: probably less"
-            )
-        if fault:
-            raise UserError(
-                f"{self.config.teacher.explain(fault, state.members.teacher, self.config.level_space)}, {when}"
-            )
-        raise UserError(
-            f"{self.config.teacher.blamed_score()}, which gave NaN or infinity for {broken_scores}"
-            f" levels with finished episodes {when}; allowed: finite numbers"
-        )
+        found = jax.tree.map(np.asarray, _faults(self._setting, state))
+        told = complaint(self.config, found, lambda: state.members.teacher, self.counters(state)["iterations"])
+        if told:
+            raise UserError(told)
 
     def counters(self, state: RunState) -> dict[str, int]:
         """Return exact counts for each member: iterations, student updates, training steps, environment steps.
@@ -125,7 +114,10 @@ class Program:
         suites are not in it, nor the steps of a teacher that designs. ``train_steps`` counts the steps that students learnt
         from, each once. Both count the steps of every student.
         """
-        schedule = jax.device_get(state.schedule.replace(key=()))
+        return self.counters_of(jax.device_get(state.schedule.replace(key=())))
+
+    def counters_of(self, schedule: Schedule) -> dict[str, int]:
+        """Return the counts of a schedule, see `counters`."""
         batch = self.config.num_envs * self.config.num_steps
         return {
             "iterations": int(schedule.iterations),
@@ -214,17 +206,20 @@ class Program:
         return play, jax.tree.map(lambda leaf: leaf[0], play.env_states), rollout.ended[0, 0]
 
 
-def _wait_for(state: RunState) -> None:
-    """Wait until ``state`` is computed, and hear signals meanwhile: a wait inside XLA would keep them to its end."""
-    # What one program gives is ready all at once. (Arrays have `is_ready`; the type stub of jax does not say so.)
-    while not state.schedule.iterations.is_ready():  # pyright: ignore[reportAttributeAccessIssue]
-        time.sleep(0.005)
-    jax.block_until_ready(state)  # raises what the computation raised
+def wait_for(result: Any) -> None:
+    """Wait until what one program gave is computed and hear signals meanwhile: a wait inside XLA would keep them to its end.
+
+    Raises what the computation raised.
+    """
+    # It is ready all at once. (Arrays have `is_ready`, but for keys; the type stub of jax does not say so.)
+    first = next(leaf for leaf in jax.tree.leaves(result) if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+    while not first.is_ready():
+        time.sleep(0.002)
+    jax.block_until_ready(result)
 
 
 def _awaited(results: Any) -> LevelResults:
-    while not results.solve_rate.is_ready():  # as in `_wait_for`: minutes may pass, and signals shall be heard
-        time.sleep(0.002)
+    wait_for(results)
     return jax.tree.map(np.asarray, results)
 
 
@@ -246,9 +241,28 @@ def _init(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> RunSt
     return init_state(setting, seeds, schedule_seed)
 
 
-@jax.jit
-def _broken(setting: Setting, state: RunState) -> tuple[jax.Array, jax.Array, jax.Array]:
-    return broken(setting, state), has_diverged(state), fault(setting, state)
+_faults = jax.jit(faults)
+
+
+def complaint(config: TrainConfig, found: Faults, teacher_states: Callable[[], Any], iterations: int) -> str:
+    """Return what a user is told of ``found`` ``[S]`` in members of ``config`` after ``iterations``; empty if all is well.
+
+    ``teacher_states`` gives those of the members, ``[S, ...]``.
+    """
+    when = f"in iteration {iterations}; what was saved before is kept"
+    if np.any(found.has_diverged):
+        return (
+            f"the student's parameters are not finite {when}; ppo.learning_rate is {config.ppo.learning_rate:g},"
+            " allowed here: probably less"
+        )
+    if fault := int(np.max(found.fault)):
+        return f"{config.teacher.explain(fault, teacher_states(), config.level_space)}, {when}"
+    if broken_scores := int(np.sum(found.broken_scores)):
+        return (
+            f"{config.teacher.blamed_score()}, which gave NaN or infinity for {broken_scores}"
+            f" levels with finished episodes {when}; allowed: finite numbers"
+        )
+    return ""
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

@@ -48,13 +48,13 @@ class Setting(struct.PyTreeNode):
         return self.teacher.needs.union(*scores, {"optimal_return"} if scores else ())
 
     @classmethod
-    def of(cls, config: TrainConfig, student: Student | None = None) -> "Setting":
+    def of(cls, config: TrainConfig, student: Student | None = None, spread: Spread | None = None) -> "Setting":
         """Return the setting of ``config``; configs that differ in numbers only share a compiled program.
 
-        ``student`` is another network than that of ``config``, if there is one.
+        ``student`` is another network than that of ``config``, if there is one; ``spread`` another than `spread_for` says.
         """
         student = student_of(config.env, config.network) if student is None else student
-        spread, bonus = spread_for(config), config.bonus
+        spread, bonus = spread_for(config) if spread is None else spread, config.bonus
         return cls(
             teacher=config.teacher.traced(),
             ppo=config.ppo.traced(),

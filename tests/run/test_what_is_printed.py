@@ -10,7 +10,7 @@ import pytest
 import run_world
 
 from minied import registry
-from minied.run import console, session
+from minied.run import console, training
 from minied.run.folder import RunFolder
 
 
@@ -133,7 +133,7 @@ def test_trap_14_speed_is_the_steps_over_the_seconds_in_which_they_were_made(
         clock[0] += 1000.0
         return evaluate(self, *rest)
 
-    monkeypatch.setattr(session, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(training, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(run_world.Program, "advance", slow_advance)
     monkeypatch.setattr(run_world.Program, "evaluate", slow_evaluate)
     monkeypatch.setattr(console.PlainReporter, "progress", lambda self, now: shown.append(now))
