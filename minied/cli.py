@@ -12,6 +12,7 @@ from minied.errors import UserError, unknown_name
 
 COMMANDS = {
     "train": ("minied.commands.train", "[PRESET or FILE] [OPTIONS]", "train students with a teacher"),
+    "sweep": ("minied.commands.sweep", "FILE [OPTIONS]", "run a grid, a list or draws of settings, in few programs"),
     "resume": ("minied.commands.resume", "RUN [OPTIONS]", "go on with a run that was stopped or killed"),
     "eval": ("minied.commands.evaluate", "RUN [--suite NAME]…", "evaluate a run on held-out levels"),
     "compare": ("minied.commands.compare", "RUN… [--at ENV_STEPS]", "compare runs at equal environment steps"),

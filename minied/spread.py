@@ -66,6 +66,11 @@ class Spread:
         )
         return jax.device_put(tree, shardings)
 
+    def shapes(self, tree: Tree, spec: jax.P) -> Tree:
+        """Return the shapes of arrays that `place` would lay out as ``spec`` says, as a program is lowered for them."""
+        sharding = None if self.axis == "none" else jax.sharding.NamedSharding(self.mesh(), spec)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+
     def mesh(self) -> jax.sharding.Mesh:
         """Return the first D devices of the default backend."""
         devices, kind = jax.devices()[: self.number], jax.sharding.AxisType.Auto

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from minied.commands.shared import print_json
 from minied.config.options import parse
 from minied.errors import UserError
+from minied.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from minied.run.comparison import Comparison, Estimate
     from minied.run.milestones import MilestoneOfGroup
 
-DESCRIPTION = """Compare the runs in folders RUN..., finished or not, by their evaluations at equal environment steps. Runs
+DESCRIPTION = """Compare the runs in folders RUN... (of a sweep: all its members), finished or not, by their evaluations at
+equal environment steps. Runs
 that differ in their seeds alone are one method. Intervals are of 95 % (stratified bootstrap over members); methods are
 compared with that of the first RUN. Of a world with milestones also: in how many members each phase emerged, and when."""
 
@@ -37,7 +39,7 @@ class CompareOptions:
 def main(arguments: list[str]) -> int:
     """Compare; return the exit code."""
     count = next((index for index, each in enumerate(arguments) if each.startswith("-")), len(arguments))
-    paths = [Path(each) for each in arguments[:count]]
+    paths = [path for each in arguments[:count] for path in _runs_in(Path(each))]
     options = parse(CompareOptions, arguments[count:], "minied compare RUN...", DESCRIPTION)
     if not paths:
         raise UserError("minied compare needs the folders of runs: minied compare RUN...")
@@ -64,6 +66,14 @@ def main(arguments: list[str]) -> int:
     if files:
         print(f"written: {', '.join(files)}")
     return 0
+
+
+def _runs_in(path: Path) -> list[Path]:
+    """Return the run at ``path``, or the members of the sweep there that were evaluated."""
+    if not (path / "sweep.json").is_file():
+        return [path]
+    members = sorted(path.glob("members/*"))
+    return [member for member in members if RunFolder(member).row_counts()["evaluations"]] or members[:1]
 
 
 def _write(comparison: "Comparison", output: Path, options: CompareOptions, reporter: Any) -> list[str]:

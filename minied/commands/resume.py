@@ -22,6 +22,8 @@ def main(arguments: list[str]) -> int:
         raise UserError("minied resume needs the folder of a run: minied resume RUN")
     folder = open_run(Path(run))
     saved = folder.description()["config"]
+    if sweep := folder.description().get("sweep"):
+        raise UserError(f"{run} is a member of a sweep; allowed: `minied sweep {sweep} --resume`")
     source = str(folder.path / "config.json")
     prepare(loop_capture="--loop-capture" in rest)
     parsed = parse_config(rest, saved, source, SessionOptions, program="minied resume RUN", description=DESCRIPTION)

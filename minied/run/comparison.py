@@ -141,7 +141,7 @@ def _method(label: str, pool: list[EvaluatedRun], at: int, names: list[str], bas
     curve = []
     for count in counts:
         if begun <= count <= reached:
-            point = _estimate(statistics.interquartile_mean, _scores(pool, count, names))
+            point = estimate(statistics.interquartile_mean, _scores(pool, count, names))
             curve.append(CurvePoint(count, point.value, point.interval))
     versus = (scores, baseline) if baseline is not None else None
     return Method(
@@ -152,15 +152,15 @@ def _method(label: str, pool: list[EvaluatedRun], at: int, names: list[str], bas
         student_updates=_range(rows, "student_updates"),
         mean=float(statistics.mean(scores)),
         median=float(statistics.median(scores)),
-        iqm=_estimate(statistics.interquartile_mean, scores),
-        optimality_gap=_estimate(statistics.optimality_gap, scores),
-        improvement=_estimate(statistics.probability_of_improvement, *versus) if versus else None,
-        difference=_estimate(statistics.difference_of_interquartile_means, *versus) if versus else None,
+        iqm=estimate(statistics.interquartile_mean, scores),
+        optimality_gap=estimate(statistics.optimality_gap, scores),
+        improvement=estimate(statistics.probability_of_improvement, *versus) if versus else None,
+        difference=estimate(statistics.difference_of_interquartile_means, *versus) if versus else None,
         curve=tuple(curve),
     )
 
 
-def _estimate(statistic: Any, *scores: np.ndarray) -> Estimate:
+def estimate(statistic: Any, *scores: np.ndarray) -> Estimate:
     """Return a statistic with its interval; the bootstrap always starts from the same seed."""
     low, high = statistics.stratified_bootstrap(statistic, *scores, generator=np.random.default_rng(0))
     known = bool(np.isfinite(low) and np.isfinite(high))

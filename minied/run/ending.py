@@ -6,7 +6,7 @@ from minied.run.console import print_table, results_table
 from minied.run.folder import RunFolder
 from minied.run.milestones import reached_lines
 from minied.run.policies import num_teams
-from minied.run.training import ON_TARGET, Member
+from minied.run.training import ON_TARGET, OUT_OF_TIME, Member
 from minied.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -19,13 +19,11 @@ def conclude(
     options: "SessionOptions",
     member: Member,
     *,
-    is_over: bool,
-    out_of_time: bool,
     num_kept: int,
 ) -> None:
     """Print what came of it, where it lies, and what to do next. ``num_kept`` checkpoints are there."""
     updates = member.counters["student_updates"]
-    if not (is_over or out_of_time):
+    if not member.ended:
         print(f"stopped after {updates} updates; go on with: minied resume {folder.path}", flush=True)
         return
     rows = folder.read_rows("evaluations")
@@ -38,13 +36,13 @@ def conclude(
         print(f"play its checkpoints against each other with: minied versus {folder.path}")
     for line in [] if options.quiet else reached_lines(config.env.milestones, folder):
         print(line)
-    print(f"{_why(config, member, out_of_time=out_of_time)}: {folder.path}", flush=True)
+    print(f"{_why(config, member)}: {folder.path}", flush=True)
 
 
-def _why(config: TrainConfig, member: Member, *, out_of_time: bool) -> str:
+def _why(config: TrainConfig, member: Member) -> str:
     updates = member.counters["student_updates"]
     if member.ended == ON_TARGET:
         return f"reached the target {config.target:.0%} after {updates} updates"
-    if out_of_time and not member.ended:
+    if member.ended == OUT_OF_TIME:
         return f"ended after {updates} updates by max_hours = {config.max_hours:g}; `minied resume` with more goes on"
     return f"finished {updates} updates"

@@ -12,6 +12,7 @@ pictures/           see `minied.run.pictures`
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import importlib.metadata
 import json
 import os
@@ -112,15 +113,18 @@ class RunFolder:
             yield
 
 
-def create(path: Path, config: TrainConfig, preset: str = "") -> RunFolder:
-    """Make the folder of a new run: whole or not at all. Raises `UserError` if ``path`` exists."""
+def create(path: Path, config: TrainConfig, preset: str = "", sweep: Path | None = None) -> RunFolder:
+    """Make the folder of a new run: whole or not at all. Raises `UserError` if ``path`` exists.
+
+    ``sweep`` is the folder of the sweep that it is a member of, if there is one.
+    """
     refuse_existing(path)
     half_made = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         half_made.mkdir(parents=True)
         (half_made / "checkpoints").mkdir()
         (half_made / "pictures").mkdir()
-        text = json.dumps(_describe(config, preset), indent=2)
+        text = json.dumps(_describe(config, preset, sweep), indent=2)
         (half_made / "config.json").write_text(text + "\n", encoding="utf-8")
         half_made.rename(path)
     except OSError as error:
@@ -155,25 +159,29 @@ def default_path(preset: str, config: TrainConfig) -> Path:
     return Path("runs") / f"{name}-{config.seed}-{config.fingerprint}"
 
 
-def _describe(config: TrainConfig, preset: str) -> dict[str, Any]:
+def _describe(config: TrainConfig, preset: str, sweep: Path | None) -> dict[str, Any]:
     import jax
 
     from minied.train.setting import spread_for
 
     device, spread = jax.devices()[0], spread_for(config)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": secrets.token_hex(8),
-        "fingerprint": config.fingerprint,
-        "preset": preset,
-        "config": config.to_dict(),
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
-        "git_sha": _git_sha(),
-        "platform": platform.platform(),
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
-        "spread": dataclasses.asdict(spread),
-        "command": sys.argv[1:],
-    }
+    of_a_sweep = {} if sweep is None else {"sweep": str(sweep)}
+    return (
+        of_a_sweep
+        | {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": secrets.token_hex(8),
+            "fingerprint": config.fingerprint,
+            "preset": preset,
+            "config": config.to_dict(),
+            "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+            "git_sha": _git_sha(),
+            "platform": platform.platform(),
+            "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+            **({} if sweep else {"spread": dataclasses.asdict(spread)}),  # of a sweep that is its group's
+            "command": sys.argv[1:],
+        }
+    )
 
 
 def _version(package: str) -> str | None:
@@ -183,6 +191,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@functools.cache
 def _git_sha() -> str | None:
     """Return the commit of the checkout that minied is imported from, with ``-dirty`` if changed, or None."""
     here = Path(__file__).parent

@@ -138,10 +138,8 @@ def _run(
         )
         is_over = session.run(state)
         num_kept = len(checkpoints.steps())
-    conclude(
-        folder, program.config, options, member, is_over=is_over, out_of_time=session.out_of_time, num_kept=num_kept
-    )
-    return 0 if is_over or session.out_of_time else stop.exit_code
+    conclude(folder, program.config, options, member, num_kept=num_kept)
+    return 0 if is_over else stop.exit_code
 
 
 def _draw(folder: RunFolder, program: Any, state: Any, suite: str, final: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stopping a run when asked: SIGINT, SIGTERM and SIGUSR1 set a flag that is looked at between chunks."""
+"""Stopping a run when asked: SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 set a flag that is looked at between chunks."""
 
 import os
 import signal
@@ -7,9 +7,9 @@ import time
 from types import FrameType
 from typing import Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
-REQUEUE = (128 + signal.SIGTERM, 128 + signal.SIGUSR1)
+REQUEUE = (128 + signal.SIGTERM, 128 + signal.SIGUSR1, 128 + signal.SIGUSR2)
 """Exit codes of what was saved because somebody wants the machine back: whoever started it may start it again."""
 
 _TOGETHER = 1.0
@@ -18,7 +18,7 @@ its whole group."""
 
 
 class StopFlag:
-    """A context in which Ctrl-C, SIGTERM and SIGUSR1 only set ``signal_number``; a later second one ends the process.
+    """A context in which Ctrl-C, SIGTERM and SIGUSR1 or 2 only set ``signal_number``; a later second one ends the process.
 
     The handler says so by one write and does nothing else: it may run in the middle of anything. Outside the main thread,
     where Python allows no handlers, the signals keep their old meaning.
@@ -37,7 +37,7 @@ class StopFlag:
 
     @property
     def exit_code(self) -> int:
-        """The shell's code for the signal: 130, 143 or 138; 0 if none came."""
+        """The shell's code for the signal: 130, 143, 138 or 140; 0 if none came."""
         return 0 if self.signal_number is None else 128 + self.signal_number
 
     def __enter__(self) -> Self:

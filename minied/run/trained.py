@@ -13,11 +13,10 @@ import numpy as np
 from minied.run.evaluation import evaluate, plays_of, row_of
 from minied.run.metrics import Row
 from minied.spread import Spread
-from minied.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from minied.train.group import Group
-    from minied.train.program import Program
+    from minied.train.program import Memory, Program
 
 Counters = dict[str, int]
 
@@ -25,13 +24,18 @@ Counters = dict[str, int]
 class Trained(Protocol):
     """Runs and what is done with them. Two forms of a state: in work, and as it is saved."""
 
-    configs: Sequence[TrainConfig]
-    programs: Sequence["Program"]
-    """One for each run, for looks at it alone."""
-
     @property
     def spread(self) -> Spread:
         """Over which devices the work is spread."""
+        ...
+
+    @property
+    def programs(self) -> Sequence["Program"]:
+        """That of each run by itself."""
+        ...
+
+    def compile(self) -> "Memory":
+        """Compile the training program; return what it needs of each device's memory."""
         ...
 
     def init(self, earlier: Sequence[Mapping[str, np.ndarray] | None]) -> Any:
@@ -72,11 +76,17 @@ class One:
 
     def __init__(self, program: "Program") -> None:
         self.program = program
-        self.programs, self.configs = (program,), (program.config,)
 
     @property
     def spread(self) -> Spread:
         return self.program.spread
+
+    @property
+    def programs(self) -> Sequence["Program"]:
+        return (self.program,)
+
+    def compile(self) -> "Memory":
+        return self.program.compile()
 
     def init(self, earlier: Sequence[Mapping[str, np.ndarray] | None]) -> Any:
         return self.program.init() if earlier[0] is None else self.program.init(earlier[0])
@@ -104,7 +114,7 @@ class One:
         return [self.program.is_finished(state)]
 
     def evaluate(self, state: Any, suite: str, counters: Sequence[Counters], wanted: Sequence[bool]) -> list[Row]:
-        return [evaluate(self.program, state, suite, self.configs[0].attempts, counters[0])]
+        return [evaluate(self.program, state, suite, self.program.config.attempts, counters[0])]
 
 
 class Several:
@@ -112,11 +122,17 @@ class Several:
 
     def __init__(self, group: "Group") -> None:
         self.group = group
-        self.programs, self.configs = group.programs, group.configs
 
     @property
     def spread(self) -> Spread:
         return self.group.spread
+
+    @property
+    def programs(self) -> Sequence["Program"]:
+        return self.group.programs
+
+    def compile(self) -> "Memory":
+        return self.group.compile()
 
     def init(self, earlier: Sequence[Mapping[str, np.ndarray] | None]) -> Any:
         return self.group.init(earlier)
@@ -144,14 +160,14 @@ class Several:
         return self.group.is_finished(state)
 
     def evaluate(self, state: Any, suite: str, counters: Sequence[Counters], wanted: Sequence[bool]) -> list[Row]:
-        attempts, plays = self.configs[0].attempts, plays_of(self.programs[0], suite)
+        attempts, plays = self.group.configs[0].attempts, plays_of(self.group.programs[0], suite)
         results = [
-            self.group.evaluate(state, play.part, [play.key(config) for config in self.configs], attempts, wanted)
+            self.group.evaluate(state, play.part, [play.key(config) for config in self.group.configs], attempts, wanted)
             for play in plays
         ]
         return [
             row_of(
                 config, suite, attempts, plays, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], results), counters[i]
             )
-            for i, config in enumerate(self.configs)
+            for i, config in enumerate(self.group.configs)
         ]

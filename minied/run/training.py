@@ -23,8 +23,8 @@ from minied.run.stopping import StopFlag
 from minied.run.trained import Counters, Trained
 from minied.train.config import TrainConfig
 
-FINISHED, ON_TARGET, CUT, FAILED = "finished", "target", "cut", "failed"
-"""Why a run is over: its length, its target, a rule of the sweep, or what went wrong."""
+FINISHED, ON_TARGET, OUT_OF_TIME, CUT, FAILED = "finished", "target", "time", "cut", "failed"
+"""Why a run is over: its length, its target, its hours, a rule of the sweep, or what went wrong."""
 
 
 @dataclasses.dataclass
@@ -98,7 +98,6 @@ class Session:
         self._draw, self._is_pictured, self._keep = draw, is_pictured, keep
         self.config: TrainConfig = members[0].config  # of what they have in common
         self.suite = suite_of(self.config, self.config.env.level_space)
-        self.out_of_time = False
         notes = notes or {}
         self._seconds_before, self._rungs = float(notes.get("seconds", 0.0)), int(notes.get("rungs", 0))
         for number, told in notes.get("cut", {}).items():
@@ -120,20 +119,20 @@ class Session:
             self._save(state)  # so that the run that it goes on from is not needed again
         at_checkpoint = self._iterations if self.checkpoints.steps() else None
         chunks = 0
-        while self._active and not (self.stop.is_set or self.out_of_time):
+        while self._active and not self.stop.is_set:
             moved = [member.is_active and not self._waits(member) for member in self.members]
             state = self._advance(state, moved, first=chunks == 0)
-            self.out_of_time = self._is_out_of_time()
+            out_of_time = self._is_out_of_time()
             finished = self.trained.is_finished(state)
             due = [
                 member.is_active and moved[i] and (finished[i] or self._waits(member) or self._is_due(member))
                 for i, member in enumerate(self.members)
             ]
-            if self.out_of_time:
+            if out_of_time:
                 due = [member.is_active and not _is_evaluated(member) for member in self.members]
             if any(due):
                 self._evaluate(state, due)
-            state = self._end(state, finished)
+            state = self._end(state, finished, out_of_time=out_of_time)
             if self._checkpoint_is_due(moved):
                 self._save(state)
                 at_checkpoint = self._iterations
@@ -142,7 +141,7 @@ class Session:
         if at_checkpoint != self._iterations:
             self._save(state)
         over = not self._active
-        if self._draw and (over or self.out_of_time) and (chunks or not self._is_pictured):
+        if self._draw and over and (chunks or not self._is_pictured):
             self._draw_now(state, final=True)
         return over
 
@@ -304,7 +303,7 @@ class Session:
         """Return whether a member has come to the next rung of the rule, where it waits for the others."""
         return self.rule is not None and member.counters["env_steps"] >= self.rule.rung(self._rungs)
 
-    def _end(self, state: Any, finished: list[bool]) -> Any:
+    def _end(self, state: Any, finished: list[bool], *, out_of_time: bool) -> Any:
         """Let be over who is; return the state, the others spread evenly again if there are fewer now."""
         before = [member.is_active for member in self.members]
         for i, member in enumerate(self.members):
@@ -312,13 +311,15 @@ class Session:
                 member.end(FINISHED)
             elif member.is_active and self._is_on_target(member):
                 member.end(ON_TARGET)
+            elif member.is_active and out_of_time:
+                member.end(OUT_OF_TIME)
         if self.rule and self._active and all(self._waits(member) for member in self._active):
             for i, told in self.rule.hopeless(self.members, self._rungs).items():
                 self.members[i].end(CUT, told)
                 self.reporter.note(f"{self.members[i].folder.path}: {told}")
             self._rungs += 1
         ended = [i for i, was in enumerate(before) if was and not self.members[i].is_active]
-        if not ended or len(self.members) == 1:
+        if not ended:
             return state
         saved = self.trained.saved(state)
         for i in ended:
@@ -340,7 +341,8 @@ class Session:
     def _draw_now(self, state: Any, *, final: bool) -> None:
         start = time.monotonic()
         self.reporter.phase("drawing pictures")
-        for line in self._draw(self.trained.saved(state), self.suite, final):
+        draw = self._draw or (lambda *_: [])
+        for line in draw(self.trained.saved(state), self.suite, final):
             self.reporter.warn(line)
         self._drawing_seconds += time.monotonic() - start
 

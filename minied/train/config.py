@@ -24,8 +24,8 @@ from minied.train.self_play import SelfPlayConfig
 Cloning = Literal["none", "protagonist", "all"]
 
 FREE_WHEN_RESUMING = ("num_devices", "checkpoint_every", "keep_checkpoints", "max_hours", "target")
-"""Fields that a resumed run may change: they decide where it is computed, what is kept on disk and when it pauses, and nothing
-of what is learnt but the order of sums."""
+"""Fields that a resumed run may change: they decide where it is computed, what is kept on disk and when it pauses, but
+nothing of what is learnt except the order of sums."""
 
 LENGTHS = ("updates", "env_steps")
 """Fields that a resumed run may change too where nothing in it goes by its length: with a constant learning rate."""
@@ -94,8 +94,8 @@ class TrainConfig:
     env_steps: int = 0
     """Also end the run when this many environment steps were simulated, those for scoring included; 0: no such limit."""
     max_hours: float = 0.0
-    """Also end when the run has taken so many hours of wall time in all its sessions, compiling and evaluating included; 0: no
-    such limit. Where it ends then is not repeatable; it goes on with `minied resume` and more hours."""
+    """Also end when the run has taken so many hours of wall time in all its sessions, all told; 0: no such limit.
+    Where it ends then is not repeatable; it goes on with `minied resume` and more hours."""
     target: float = 0.0
     """Also end at the first evaluation on the suite whose solve rate, mean over members, is at least this; 0: no target."""
     num_envs: int = 32

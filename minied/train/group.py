@@ -26,7 +26,7 @@ from minied.train.config import TrainConfig
 from minied.train.lanes import evenly, lanes_of, refuse_other_programs
 from minied.train.loop import Faults, advance, faults
 from minied.train.metrics import Metrics
-from minied.train.program import Program, complaint, wait_for
+from minied.train.program import Memory, Program, complaint, memory_of, wait_for
 from minied.train.setting import Setting
 from minied.train.state import RunState, map_members
 
@@ -52,6 +52,7 @@ class Group:
         self.programs = tuple(Program(config, spread=ALONE) for config in configs)
         self._settings = tuple(Setting.of(config, spread=ALONE) for config in configs)
         self.slots, self.spread = lanes_of(self.configs, self._settings, width)
+        self._executable: Any = None
 
     @property
     def student(self) -> Student:
@@ -106,16 +107,24 @@ class Group:
         where it was never defined. `complaints` tells who is broken.
         """
         of_lanes = [max((untils[member] for member in lane if member >= 0), default=0) for lane in self.slots]
-        state, metrics = _advance(self.spread, *self._numbers(), state, jnp.asarray(of_lanes, jnp.int32))
+        untils_of_lanes = self.spread.place(jnp.asarray(of_lanes, jnp.int32), self.spread.of_members)
+        program = self._executable or functools.partial(_advance, self.spread)
+        # What has no elements may come out with another layout than it went in with.
+        state = self.spread.place(state, self.spread.of_members)
+        state, metrics = program(*self._numbers(), state, untils_of_lanes)
         wait_for(state)
         lane, place = self._positions()
         found = {name: value[lane, place] for name, value in fetched(metrics).items()}
         return state, [{name: value[i : i + 1] for name, value in found.items()} for i in range(len(self.configs))]
 
-    def lowered(self, state: RunState) -> Any:
-        """Return the training program, lowered for a state in lanes, or its shapes, and not compiled."""
-        untils = jax.ShapeDtypeStruct((len(self.slots),), jnp.int32)
-        return _advance.lower(self.spread, *self._numbers(), state, untils)
+    def compile(self) -> Memory:
+        """Compile the training program, unless that was done; return what it needs of a device's memory."""
+        if self._executable is None:
+            state = jax.eval_shape(lambda: self.arranged(self.init()))
+            arguments = (*self._numbers(), state, jnp.zeros(len(self.slots), jnp.int32))
+            shapes = self.spread.shapes(arguments, self.spread.of_members)
+            self._executable = _advance.lower(self.spread, *shapes).compile()
+        return memory_of(self._executable)
 
     def complaints(self, state: RunState) -> list[str]:
         """Return what is wrong with each member of a state in lanes, empty where nothing is; see `complaint`."""
@@ -124,9 +133,7 @@ class Group:
         told = []
         for config, lane, place in zip(self.configs, *self._positions(), strict=True):
             own = jax.tree.map(lambda leaf, i=lane, j=place: leaf[i, j : j + 1], found)
-            states = lambda i=lane, j=place: jax.tree.map(
-                lambda leaf: leaf[i, j : j + 1], fetched(state.members.teacher)
-            )
+            states = functools.partial(_teacher_of, state, lane, place)
             told.append(complaint(config, own, states, int(iterations[lane])))
         return told
 
@@ -177,6 +184,11 @@ class Group:
         """Return of each member its lane and its place there, ``[n]`` each."""
         found = np.stack([np.argwhere(self.slots == number)[0] for number in range(len(self.configs))])
         return found[:, 0], found[:, 1]
+
+
+def _teacher_of(state: RunState, lane: int, place: int) -> Any:
+    """Return the state of the teacher of one member, ``[1, ...]``, of a state in lanes."""
+    return jax.tree.map(lambda leaf: leaf[lane, place : place + 1], fetched(state.members.teacher))
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=3)

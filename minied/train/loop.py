@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from minied.teachers.base import Schedule
+from minied.teachers.base import Plan, Schedule
 from minied.teachers.contract import checked_plan
 from minied.train.metrics import Metrics
 from minied.train.setting import Setting
@@ -108,23 +108,38 @@ def iterate_members(setting: Setting, state: RunState, own: Setting | None = Non
     ``own`` are the members' numbers, as in `advance`.
     """
     schedule = state.schedule
-    key = jax.random.fold_in(schedule.key, schedule.iterations)
-    plan = checked_plan(setting.teacher, key, schedule, setting.num_levels)
-
+    plan = _plan_of(setting, schedule)
     over = jnp.maximum(schedule.student_updates / setting.total_updates, schedule.rollouts / setting.max_rollouts)
     # A run ends by whichever comes first, and so does its schedule of rates.
     # Behind a barrier, or else the learner of a teacher that always trains is no branch but part of what is around it, which
     # the compiler rounds now so, now so: a member of a group shall be the run that it would be alone, bit for bit.
     train = jax.lax.optimization_barrier(plan.train)
     plan = plan.replace(progress=over, spread=setting.spread, train=train)
-    if setting.correlations:  # every level is played once more, to know its regret
-        plan = plan.replace(rollouts=plan.rollouts + setting.teacher.num_batches)
 
     def one(each: tuple[Member, Setting | None]) -> tuple[Member, Metrics]:
         member, numbers = each
         return iterate(setting if numbers is None else numbers, schedule, plan, member)
 
     members, metrics = map_members(one, (state.members, own))
+    return RunState(_after(setting, schedule, plan), members), metrics
+
+
+def foreseen(setting: Setting, schedule: Schedule) -> Schedule:
+    """Return the schedule at the end of a run that is at ``schedule`` now: it depends on nothing that members do."""
+    return jax.lax.while_loop(
+        lambda now: ~is_finished(setting, now), lambda now: _after(setting, now, _plan_of(setting, now)), schedule
+    )
+
+
+def _plan_of(setting: Setting, schedule: Schedule) -> Plan:
+    key = jax.random.fold_in(schedule.key, schedule.iterations)
+    plan = checked_plan(setting.teacher, key, schedule, setting.num_levels)
+    if setting.correlations:  # every level is played once more, to know its regret
+        plan = plan.replace(rollouts=plan.rollouts + setting.teacher.num_batches)
+    return plan
+
+
+def _after(setting: Setting, schedule: Schedule, plan: Plan) -> Schedule:
+    """Return the schedule after an iteration of ``plan``, with what all students play."""
     batches = setting.teacher.num_batches // max(setting.teacher.num_own_batches, 1)
-    of_all = plan.replace(rollouts=plan.rollouts + (setting.num_students - 1) * batches)
-    return RunState(schedule.after(of_all), members), metrics
+    return schedule.after(plan.replace(rollouts=plan.rollouts + (setting.num_students - 1) * batches))

@@ -11,7 +11,7 @@ This is the library's front door; the command line is built on it:
 import functools
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,13 +29,32 @@ from minied.students.networks.teams import require_same_teams, two_teams
 from minied.students.transfer import Transfer, match, take_over
 from minied.teachers.base import Schedule
 from minied.train.config import TrainConfig
-from minied.train.loop import Faults, advance, faults, is_finished
+from minied.train.loop import Faults, advance, faults, foreseen, is_finished
 from minied.train.playing import probe_of
 from minied.train.setting import Setting
-from minied.train.state import Member, RunState, begun_with, init_state, map_members, specs_of
+from minied.train.state import Member, RunState, begun_with, first_schedule, init_state, map_members, specs_of
 
 MAX_TRAINING_LEVELS = 200
 _LOOK = 0x100C  # names the keys of looks at a run, apart from those that the run itself uses
+
+
+class Memory(NamedTuple):
+    """What a compiled training program needs of each device's memory, in bytes, as its compiler says."""
+
+    state: int  # what goes in: the state, and little else
+    work: int  # what it needs beside, while it runs
+
+    @property
+    def total(self) -> int:
+        """Both."""
+        return self.state + self.work
+
+
+def memory_of(compiled: Any) -> Memory:
+    """Return what a compiled program needs. The state that comes out takes the place of the one that went in."""
+    analysis = compiled.memory_analysis()
+    out = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    return Memory(analysis.argument_size_in_bytes, analysis.temp_size_in_bytes + max(out, 0))
 
 
 class Program:
@@ -85,6 +104,13 @@ class Program:
         fresh = jax.eval_shape(self.student.init, jax.random.key(0))
         return match(fresh, earlier, self.config.start_from.reset)
 
+    def compile(self) -> Memory:
+        """Compile the training program for a look at it; return what it needs of a device's memory."""
+        spread, state = self._setting.spread, jax.eval_shape(self.init)
+        parts = spread.shapes(state.schedule, jax.P()), spread.shapes(state.members, spread.of_members)
+        state = RunState(*parts)
+        return memory_of(_advance.lower(self._setting, state, jnp.int32(0)).compile())
+
     def advance(self, state: RunState, until: int) -> tuple[RunState, dict[str, np.ndarray]]:
         """Run until there have been ``until`` iterations, or the run's updates are done.
 
@@ -125,6 +151,13 @@ class Program:
             "train_steps": int(schedule.student_updates) * batch * self.config.num_students,
             "env_steps": int(schedule.rollouts) * batch,
         }
+
+    def foreseen(self) -> dict[str, int]:
+        """Return the counts that a run will end with if its length alone ends it. Computes no member."""
+        setting = self._setting.replace(spread=ALONE)
+        return self.counters_of(
+            jax.device_get(_foreseen(setting, jnp.uint32(self.config.schedule_seed)).replace(key=()))
+        )
 
     def is_finished(self, state: RunState) -> bool:
         """Return whether the students have had their updates, or the run its environment steps."""
@@ -242,6 +275,11 @@ def _init(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> RunSt
 
 
 _faults = jax.jit(faults)
+
+
+@jax.jit
+def _foreseen(setting: Setting, schedule_seed: jax.Array) -> Schedule:
+    return foreseen(setting, first_schedule(schedule_seed))
 
 
 def complaint(config: TrainConfig, found: Faults, teacher_states: Callable[[], Any], iterations: int) -> str:

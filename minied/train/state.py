@@ -101,10 +101,14 @@ def init_state(setting: Setting, seeds: jax.Array, schedule_seed: jax.Array) -> 
     # One member after the other, not vmapped: a batched orthogonal initialisation (QR) can hang XLA on few CPU cores, and
     # this way a member's first weights are bit for bit those of its solo run.
     members = jax.tree.map(_strongly_typed, jax.lax.map(member, seeds))
+    return RunState(schedule=first_schedule(schedule_seed), members=members)
+
+
+def first_schedule(schedule_seed: jax.Array) -> Schedule:
+    """Return the schedule before the first iteration."""
     # `fold_in(key, i)` is `split(key)[i]`: without a step aside, equal seeds (the default) would give the plans of the
     # first iterations the very keys of the first member.
-    schedule_key = jax.random.fold_in(jax.random.key(schedule_seed), _SCHEDULE)
-    return RunState(schedule=Schedule.start(schedule_key), members=members)
+    return Schedule.start(jax.random.fold_in(jax.random.key(schedule_seed), _SCHEDULE))
 
 
 def begun_with(setting: Setting, state: RunState, parameters: Parameters) -> RunState:
