@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from minied.errors import UserError
 
@@ -64,7 +65,11 @@ class Spread:
         shardings = jax.tree.map(
             lambda spec: jax.sharding.NamedSharding(mesh, spec), specs, is_leaf=lambda leaf: isinstance(leaf, jax.P)
         )
-        return jax.device_put(tree, shardings)
+        if jax.process_count() == 1:
+            return jax.device_put(tree, shardings)
+        return jax.tree.map(
+            lambda sharding, part: jax.tree.map(lambda leaf: _global(leaf, sharding), part), shardings, tree
+        )
 
     def shapes(self, tree: Tree, spec: jax.P) -> Tree:
         """Return the shapes of arrays that `place` would lay out as ``spec`` says, as a program is lowered for them."""
@@ -138,6 +143,20 @@ class Spread:
 
 
 ALONE = Spread()
+
+
+def _global(leaf: Any, sharding: jax.sharding.NamedSharding) -> jax.Array:
+    """Return an array that every process has whole as one over the devices of all processes."""
+    if isinstance(leaf, Tracer):
+        return leaf  # only its shape is asked for
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        lies_so = leaf.sharding.is_equivalent_to(sharding, leaf.ndim)
+        return leaf if lies_so else jax.jit(lambda array: array, out_shardings=sharding)(leaf)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = _global(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    values = np.asarray(leaf)
+    return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
 
 
 def fetched(tree: Tree) -> Tree:

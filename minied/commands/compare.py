@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from minied.run.milestones import MilestoneOfGroup
 
 DESCRIPTION = """Compare the runs in folders RUN... (of a sweep: all its members), finished or not, by their evaluations at
-equal environment steps. Runs
-that differ in their seeds alone are one method. Intervals are of 95 % (stratified bootstrap over members); methods are
-compared with that of the first RUN. Of a world with milestones also: in how many members each phase emerged, and when."""
+equal environment steps. Runs that differ in their seeds alone are one method. Intervals are of 95 % (stratified bootstrap
+over members); methods are compared with that of the first RUN. Of a world with milestones also: in how many members each
+phase emerged, and when."""
 
 
 @dataclasses.dataclass(frozen=True)

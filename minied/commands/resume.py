@@ -25,6 +25,6 @@ def main(arguments: list[str]) -> int:
     if sweep := folder.description().get("sweep"):
         raise UserError(f"{run} is a member of a sweep; allowed: `minied sweep {sweep} --resume`")
     source = str(folder.path / "config.json")
-    prepare(loop_capture="--loop-capture" in rest)
+    prepare(rest)
     parsed = parse_config(rest, saved, source, SessionOptions, program="minied resume RUN", description=DESCRIPTION)
     return resume(folder, parsed.config, parsed.command)

@@ -4,22 +4,46 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from minied.errors import UserError
 
 
-def prepare(*, loop_capture: bool = False) -> None:
-    """Set JAX up for a command: compiled programs are kept, each core is a device, and loops are captured if asked for.
+def prepare(arguments: Sequence[str] = ()) -> None:
+    """Set JAX up for a command: compiled programs are kept, each core is a device; and what its ``arguments`` ask for.
 
-    To be called before a config is read: a world or a teacher may compute as it reads its file, and then it is too late.
-    Raises `UserError` for a capture without a GPU.
+    That is to join the processes of a run, and to capture loops. To be called before a config is read: a world or a teacher
+    may compute as it reads its file, and then it is too late. Raises `UserError` for a capture without a GPU, and as
+    `minied.hosts.start`.
     """
     enable_compilation_cache()
     use_cores()
-    if loop_capture:
+    if {"--distributed", "--coordinator", "--num-processes", "--process-id"} & {
+        each.partition("=")[0].replace("_", "-") for each in arguments
+    }:
+        join_processes(arguments)
+    if "--loop-capture" in arguments:
         capture_loops()
+
+
+def join_processes(arguments: Sequence[str]) -> None:
+    """Join the other processes of a run as the options among ``arguments`` say; see `minied.hosts.start`."""
+    from minied import hosts
+    from minied.config.options import take_option
+
+    arguments = [each.replace("_", "-", 2) if each.startswith("--") else each for each in arguments]
+    coordinator = take_option(arguments, "--coordinator")[0] or ""
+    numbers = {}
+    for name, default in (("--num-processes", 0), ("--process-id", -1)):
+        text = take_option(arguments, name)[0]
+        try:
+            numbers[name] = default if text is None else int(text)
+        except ValueError as error:
+            raise UserError(f"{name} is {text!r}; allowed: a whole number") from error
+    slurm = "--distributed" in arguments
+    hosts.start(coordinator, numbers["--num-processes"], numbers["--process-id"], slurm=slurm)
 
 
 LOOP_CAPTURE = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"

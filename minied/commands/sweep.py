@@ -7,6 +7,7 @@ from typing import Any
 from minied.commands.shared import positional, prepare, print_json
 from minied.config.options import parse
 from minied.errors import UserError
+from minied.hosts import HostOptions, is_primary
 from minied.sweep.launch import Launcher
 from minied.sweep.slurm import SlurmOptions
 
@@ -48,7 +49,7 @@ class SweepOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class FolderOptions(SweepOptions):
+class FolderOptions(SweepOptions, HostOptions):
     """Options for the folder of a sweep."""
 
     group: int = -1
@@ -78,13 +79,13 @@ def _of_folder(path: Path, arguments: list[str]) -> int:
     sweep = open_sweep(path)
     if options.table:
         return _conclude(sweep, options, 0)
-    prepare()
+    prepare(arguments)
     if options.group >= 0:
         from minied.sweep.work import work_on
 
         sweep.group(options.group)
         code = work_on(sweep, options.group, quiet=options.quiet)
-        if not sweep.unfinished():
+        if is_primary() and not sweep.unfinished():
             from minied.sweep.table import write
 
             write(sweep, pictures=options.pictures)
@@ -121,6 +122,10 @@ def _of_file(path: Path, arguments: list[str]) -> int:
         refuse_existing(folder, fingerprint)
     from minied.sweep import plan
 
+    if not (options.plan or options.memory_gb or options.launcher in ("here", "processes")):
+        # Another machine has another memory; and nobody wants a login node to compile for minutes.
+        groups = members.groups_of([point.config for point in points])
+        return _launch(create(folder, points, groups, file.halving, file.name), options)
     with make_reporter(quiet=options.quiet or options.json) as reporter:
         limit = int(options.memory_gb * 2**30) or plan.available_bytes()
         groups, needs, trained = plan.fitted(points, limit, reporter.phase)

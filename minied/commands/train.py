@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         teachers=", ".join(registry.names("teacher")),
         bonuses=", ".join(registry.names("bonus")),
     )
-    prepare(loop_capture="--loop-capture" in rest)
+    prepare(rest)
     parsed = parse_config(
         rest, presets.read(file), str(file), TrainOptions, program="minied train [PRESET]", description=description
     )

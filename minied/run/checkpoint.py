@@ -7,6 +7,7 @@ and its digest agrees; only then do older ones go. A damaged one is never delete
 
 import functools
 import hashlib
+import json
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -18,8 +19,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from minied import hosts
 from minied.errors import UserError
 from minied.run.folder import SCHEMA_VERSION
+from minied.spread import fetched
 
 _ITEMS = ("state", "meta")
 
@@ -35,6 +38,16 @@ class Restored(NamedTuple):
     skipped: tuple[str, ...]  # one line for each newer checkpoint that is damaged
 
 
+class _Found(NamedTuple):
+    """A checkpoint as one process read it."""
+
+    step: int
+    meta: dict[str, Any]
+    skipped: list[str]
+    leaves: dict[str, np.ndarray]
+    state: Any
+
+
 class DamagedError(Exception):
     """A checkpoint is unreadable, torn, or not what was saved."""
 
@@ -45,9 +58,16 @@ class Checkpoints:
     def __init__(self, directory: Path, fingerprint: str, *, read_only: bool = False) -> None:
         _quieten_orbax()
         self.directory = directory
+        self._manager: Any = None
         self._damaged: set[int] = set()  # seen by `restore`: they count for nothing, and stay as they are
         self.fingerprint = fingerprint
+        if not hosts.is_primary():  # which writes and reads for all
+            return
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=0, active_processes={0}, barrier_sync_key_prefix="minied"
+        )
         options = ocp.CheckpointManagerOptions(
+            multiprocessing_options=alone if hosts.count() > 1 else ocp.options.MultiprocessingOptions(),
             # Deletion is ours (see `_delete_older`): a policy of orbax's would delete before we have read back.
             preservation_policy=checkpoint_managers.LatestN(n=None),
             enable_async_checkpointing=False,
@@ -66,11 +86,15 @@ class Checkpoints:
 
     def close(self) -> None:
         """Let go of orbax's threads."""
-        self._manager.close()
+        if self._manager:
+            self._manager.close()
 
     def steps(self) -> list[int]:
         """Return the iterations of all committed checkpoints, oldest first; damaged ones may be among them."""
-        return sorted(self._manager.all_steps())
+        return json.loads(hosts.shared_text(json.dumps(self._steps() if hosts.is_primary() else [])))
+
+    def _steps(self) -> list[int]:
+        return sorted(int(step) for step in self._manager.all_steps())
 
     def save(
         self,
@@ -89,6 +113,21 @@ class Checkpoints:
         `OSError` if what was written cannot be read back.
         """
         leaves = _host_leaves(state)
+        key_impls = _key_impls(state)
+        if hosts.is_primary():
+            self._write(step, leaves, key_impls, counters, row_counts, keep, notes)
+        hosts.meet(f"saved {step}")
+
+    def _write(
+        self,
+        step: int,
+        leaves: Mapping[str, np.ndarray],
+        key_impls: Mapping[str, str],
+        counters: Mapping[str, Any],
+        row_counts: Mapping[str, Any],
+        keep: int,
+        notes: Mapping[str, Any] | None,
+    ) -> None:
         meta = {
             "schema_version": SCHEMA_VERSION,
             "fingerprint": self.fingerprint,
@@ -97,7 +136,7 @@ class Checkpoints:
             "notes": dict(notes or {}),
             "digest": _digest(leaves),
             "leaves": {name: [str(leaf.dtype), list(leaf.shape)] for name, leaf in leaves.items()},
-            "key_impls": _key_impls(state),
+            "key_impls": dict(key_impls),
         }
         self._make_room(step)
         saved = ocp.args.Composite(state=ocp.args.StandardSave(_numbered(leaves)), meta=ocp.args.JsonSave(meta))
@@ -130,7 +169,32 @@ class Checkpoints:
 
     def _newest(self, step: int | None, made_of: Callable[[dict[str, np.ndarray], dict[str, Any]], Any]) -> Restored:
         """Return what is ``made_of`` the leaves and the page of the newest whole checkpoint, or that of ``step``."""
-        steps = self.steps()
+        found = self._found(step, made_of) if hosts.count() == 1 else self._found_by_primary(step, made_of)
+        meta = found.meta
+        return Restored(
+            found.state, found.step, meta["counters"], meta["row_counts"], meta.get("notes", {}), tuple(found.skipped)
+        )
+
+    def _found_by_primary(
+        self, step: int | None, made_of: Callable[[dict[str, np.ndarray], dict[str, Any]], Any]
+    ) -> "_Found":
+        """Return on every process what is made of the bytes that the primary reads, or raise what it raises."""
+        found, error = None, ""
+        if hosts.is_primary():
+            try:
+                found = self._found(step, made_of)
+            except UserError as raised:
+                error = str(raised)
+        page = [error] + ([found.step, found.meta, found.skipped] if found else [])
+        error, *rest = json.loads(hosts.shared_text(json.dumps(page)))
+        if error:
+            raise UserError(error)
+        leaves = hosts.shared_arrays(found.leaves if found else None)
+        number, meta, skipped = rest
+        return _Found(number, meta, skipped, leaves, made_of(leaves, meta))
+
+    def _found(self, step: int | None, made_of: Callable[[dict[str, np.ndarray], dict[str, Any]], Any]) -> "_Found":
+        steps = self._steps()
         if step is not None and step not in steps:
             raise UserError(f"--checkpoint is {step}; allowed: {', '.join(map(str, steps)) or 'none, none was saved'}")
         skipped = []
@@ -144,9 +208,7 @@ class Checkpoints:
                 continue
             if meta["fingerprint"] != self.fingerprint:
                 raise UserError(f"{self.directory / str(candidate)} belongs to another config than config.json")
-            return Restored(
-                state, candidate, meta["counters"], meta["row_counts"], meta.get("notes", {}), tuple(skipped)
-            )
+            return _Found(candidate, meta, skipped, leaves, state)
         raise UserError("; ".join(skipped) or f"{self.directory} has no checkpoint")
 
     def _read(self, step: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -170,7 +232,7 @@ class Checkpoints:
     def _make_room(self, step: int) -> None:
         """Move a checkpoint of the same iteration out of the way: a damaged one, which a resumed run now repeats."""
         old = self.directory / str(step)
-        if step not in self.steps():
+        if step not in self._steps():
             return
         aside = self.directory / "damaged"
         aside.mkdir(exist_ok=True)
@@ -180,7 +242,7 @@ class Checkpoints:
 
     def _delete_older(self, step: int, keep: int) -> None:
         """Delete all but the newest ``keep`` checkpoints up to ``step``, which has been read back."""
-        older = [each for each in self.steps() if each < step and each not in self._damaged]
+        older = [each for each in self._steps() if each < step and each not in self._damaged]
         for each in older[: max(0, len(older) - (keep - 1))]:
             self._manager.delete(each)
 
@@ -208,7 +270,7 @@ def _host_leaves(state: Any) -> dict[str, np.ndarray]:
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         # A copy, not a view: on CPU the array may share the device's memory, which the next chunk takes over.
         data = jax.random.key_data(leaf) if _is_key(leaf) else leaf
-        leaves[_name(path, leaf)] = np.array(data, copy=True)
+        leaves[_name(path, leaf)] = np.array(fetched(data), copy=True)
     return leaves
 
 

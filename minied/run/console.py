@@ -52,8 +52,10 @@ class Reporter(Protocol):
         """Say that something went wrong that does not stop the run."""
 
 
-def make_reporter(*, quiet: bool) -> Reporter:
-    """Return the reporter for where the output goes."""
+def make_reporter(*, quiet: bool, silent: bool = False) -> Reporter:
+    """Return the reporter for where the output goes; one that is ``silent`` does not even warn."""
+    if silent:
+        return SilentReporter()
     if quiet:
         return QuietReporter()
     return LiveReporter() if is_terminal() else PlainReporter()
@@ -80,6 +82,13 @@ class QuietReporter:
     def warn(self, text: str) -> None:
         """One line on standard error."""
         print(f"minied: {text}", file=sys.stderr, flush=True)
+
+
+class SilentReporter(QuietReporter):
+    """Nothing at all: of several processes one speaks."""
+
+    def warn(self, text: str) -> None:
+        """Nothing."""
 
 
 class PlainReporter(QuietReporter):

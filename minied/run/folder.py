@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minied import hosts
 from minied.config import config_from_dict
 from minied.errors import UserError
 from minied.train.config import TrainConfig
@@ -105,6 +106,9 @@ class RunFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run against other processes that would write to it. Raises `UserError` if one does already."""
+        if not hosts.is_primary():
+            yield
+            return
         with (self.path / "config.json").open("r+b") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from minied import hosts
 from minied.errors import UserError
 from minied.run import metrics
 from minied.run.checkpoint import Checkpoints, Restored
@@ -28,7 +29,7 @@ AGENT = "agent.gif"  # the last picture that a finished run draws
 
 
 @dataclasses.dataclass(frozen=True)
-class SessionOptions:
+class SessionOptions(hosts.HostOptions):
     """How a run is watched and told; nothing of this changes what is computed."""
 
     quiet: bool = False
@@ -49,6 +50,7 @@ def train(config: TrainConfig, path: Path, options: SessionOptions, preset: str 
     from minied.train.program import Program
 
     refuse_existing(path)
+    hosts.meet("nothing lies there")
     program = Program(config)
     earlier = earlier_of(config)
     if earlier:
@@ -57,7 +59,10 @@ def train(config: TrainConfig, path: Path, options: SessionOptions, preset: str 
     suite = suite_of(config, config.env.level_space)
     if suite:
         config.env.level_space.suite(suite)
-    folder = create(path, config, preset)
+    if hosts.is_primary():
+        create(path, config, preset)
+    hosts.meet("the folder is made")
+    folder = RunFolder(path)
     with folder.locked():
         return _run(program, folder, config, options, resuming=False, earlier=earlier)
 
@@ -110,20 +115,20 @@ def _run(
 ) -> int:
     trained = One(program)
     with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopFlag(quiet=options.quiet))
+        stop = stack.enter_context(StopFlag(quiet=options.quiet or not hosts.is_primary()))
         checkpoints = stack.enter_context(Checkpoints(folder.checkpoints, saved.fingerprint))
         restored, warnings = restore(trained, [folder], checkpoints) if resuming else (None, [])
         if restored:
             warnings += _told_of_devices(program, folder)
-        reporter = stack.enter_context(make_reporter(quiet=options.quiet))
+        reporter = stack.enter_context(make_reporter(quiet=options.quiet, silent=not hosts.is_primary()))
         for line in warnings:
             reporter.warn(line)
         if restored is None and resuming:
             earlier = earlier_of(saved)
         reporter.phase("preparing the run")
         state = _first_state(program, earlier, reporter) if restored is None else restored.state
-        sinks: list[Any] = [metrics.JsonlSink(folder)]
-        if options.wandb != "disabled":
+        sinks: list[Any] = [metrics.JsonlSink(folder)] if hosts.is_primary() else []
+        if options.wandb != "disabled" and sinks:
             sinks.append(metrics.WandbSink(folder, saved, options.wandb))
         member = Member(folder, program.config, stack.enter_context(metrics.Sinks(*sinks)))
         session = Session(
@@ -133,12 +138,13 @@ def _run(
             reporter,
             stop,
             notes=restored.notes if restored else None,
-            draw=functools.partial(_draw, folder, program) if options.pictures else None,
+            draw=functools.partial(_draw, folder, program) if options.pictures and hosts.is_primary() else None,
             is_pictured=(folder.pictures / AGENT).exists(),
         )
         is_over = session.run(state)
         num_kept = len(checkpoints.steps())
-    conclude(folder, program.config, options, member, num_kept=num_kept)
+    if hosts.is_primary():
+        conclude(folder, program.config, options, member, num_kept=num_kept)
     return 0 if is_over else stop.exit_code
 
 
@@ -157,13 +163,19 @@ def restore(
     """
     if not checkpoints.steps():
         for folder in folders:
-            folder.cut_rows({})
+            _cut(folder, {})
         return None, ["no checkpoint was saved yet: starting from the beginning"]
     restored = checkpoints.restore(jax.eval_shape(lambda: trained.init([None] * len(folders))))
     counts = restored.row_counts
     for i, folder in enumerate(folders):
-        folder.cut_rows(counts if len(folders) == 1 else counts[str(i)])
+        _cut(folder, counts if len(folders) == 1 else counts[str(i)])
     return restored, [f"{line}; going on from iteration {restored.step}" for line in restored.skipped]
+
+
+def _cut(folder: RunFolder, counts: Mapping[str, int]) -> None:
+    if hosts.is_primary():
+        folder.cut_rows(counts)
+    hosts.meet("the rows are cut")
 
 
 def _told_of_devices(program: Any, folder: RunFolder) -> list[str]:

@@ -5,6 +5,7 @@ stopped or killed anywhere goes on from its newest checkpoint and writes the sam
 """
 
 import dataclasses
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minied import hosts
 from minied.run import metrics
 from minied.run.checkpoint import Checkpoints
 from minied.run.console import Progress, Reporter, duration
@@ -113,13 +115,14 @@ class Session:
         state = self.trained.begun(saved, [member.is_active for member in self.members])
         self._look(state)
         self._tell_where_it_stands()
-        if self._iterations == 0 and not any(member.folder.row_counts()["evaluations"] for member in self.members):
+        evaluated = any(member.folder.row_counts()["evaluations"] for member in self.members)
+        if self._iterations == 0 and not hosts.agreed(evaluated):
             self._evaluate(state, [True] * len(self.members))
         if self.config.start_from.run and not self.checkpoints.steps():
             self._save(state)  # so that the run that it goes on from is not needed again
         at_checkpoint = self._iterations if self.checkpoints.steps() else None
         chunks = 0
-        while self._active and not self.stop.is_set:
+        while self._active and not self._asked_to_stop():
             moved = [member.is_active and not self._waits(member) for member in self.members]
             state = self._advance(state, moved, first=chunks == 0)
             out_of_time = self._is_out_of_time()
@@ -167,8 +170,8 @@ class Session:
         counters = self.trained.counters(state)
         for i, member in enumerate(self.members):
             member.counters = counters[i]
-            rows = member.folder.read_rows("evaluations")
-            member.evaluation = rows[-1] if rows else None
+            rows = member.folder.read_rows("evaluations") if hosts.is_primary() else []
+            member.evaluation = json.loads(hosts.shared_text(json.dumps(rows[-1] if rows else None)))
             if wrong[i]:
                 member.end(FAILED, wrong[i])
             elif member.is_active and finished[i]:
@@ -201,7 +204,14 @@ class Session:
         return self._seconds_before + time.monotonic() - self._started
 
     def _is_out_of_time(self) -> bool:
-        return 0 < self.config.max_hours <= self._seconds() / 3600
+        return self.config.max_hours > 0 and bool(hosts.agreed(self.config.max_hours <= self._seconds() / 3600))
+
+    def _asked_to_stop(self) -> bool:
+        """Return whether any of the processes was asked to stop: then all of them save the same step."""
+        number = hosts.any_says(self.stop.signal_number or 0)
+        if number and not self.stop.is_set:
+            self.stop.signal_number = number
+        return self.stop.is_set
 
     def _is_on_target(self, member: Member) -> bool:
         row = member.evaluation

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from minied import hosts
 from minied.errors import UserError
 from minied.run import folder as runs
 from minied.run.files import write_whole
@@ -76,6 +77,8 @@ class SweepFolder:
 
     def tell(self, number: int, state: str, **more: Any) -> None:
         """Write down what is known of a group."""
+        if not hosts.is_primary():
+            return
         text = json.dumps({"state": state} | more, indent=2) + "\n"
         write_whole(self.group(number) / "status.json", lambda path: path.write_text(text, encoding="utf-8"))
 
@@ -86,6 +89,9 @@ class SweepFolder:
     @contextlib.contextmanager
     def locked(self, number: int) -> Iterator[None]:
         """Hold a group against other processes. Raises `UserError` if one works on it already."""
+        if not hosts.is_primary():
+            yield
+            return
         with (self.group(number) / "lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

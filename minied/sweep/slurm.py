@@ -79,7 +79,8 @@ class GroupJob:
         """Work on the group. Return the exit code, or, if its time is over, have the job requeued and do not return."""
         from minied.commands.shared import prepare
 
-        prepare()
+        several = int(os.environ.get("SLURM_NTASKS", "1")) > 1
+        prepare(["--distributed"] if several else [])
         code = work_on(open_sweep(Path(self.path)), self.number)
         if is_preempted(code):
             # What was to be saved is saved. The handler for this signal is submitit's again, and now may end the process.

@@ -5,6 +5,7 @@ import hashlib
 import json
 from typing import Any
 
+from minied import hosts
 from minied.errors import UserError
 from minied.run import metrics
 from minied.run.checkpoint import Checkpoints
@@ -29,7 +30,7 @@ def work_on(sweep: SweepFolder, number: int, *, quiet: bool = False, trained: Tr
     Raises `UserError` if another process works on it.
     """
     with sweep.locked(number):
-        if sweep.status(number)["state"] == "finished":
+        if hosts.agreed(sweep.status(number)["state"] == "finished"):
             return 0
         sweep.tell(number, "running")
         try:
@@ -43,30 +44,32 @@ def work_on(sweep: SweepFolder, number: int, *, quiet: bool = False, trained: Tr
             if not isinstance(error, UserError):
                 told = f"{type(error).__name__}: {told}"
             sweep.tell(number, "failed", error=told)
-            make_reporter(quiet=True).warn(f"group {number} failed: {told}")
+            make_reporter(quiet=True, silent=not hosts.is_primary()).warn(f"group {number} failed: {told}")
             return FAILED_CODE
 
 
 def _train(sweep: SweepFolder, number: int, *, quiet: bool, trained: Trained | None) -> int:
     folders = [sweep.member(each) for each in sweep.groups[number]]
     configs = [folder.config() for folder in folders]
-    trained = trained or trained_of(configs)
+    trained, primary = trained or trained_of(configs), hosts.is_primary()
     directory = sweep.group(number) / "checkpoints"
     with contextlib.ExitStack() as stack:
         for folder in folders:
             stack.enter_context(folder.locked())
-        stop = stack.enter_context(StopFlag(quiet=quiet))
+        stop = stack.enter_context(StopFlag(quiet=quiet or not primary))
         checkpoints = stack.enter_context(Checkpoints(directory, _fingerprint(configs)))
         begun = bool(checkpoints.steps())
         restored, warnings = restore(trained, folders, checkpoints)
-        reporter = stack.enter_context(make_reporter(quiet=quiet))
+        reporter = stack.enter_context(make_reporter(quiet=quiet, silent=not primary))
         reporter.note(_told(sweep, number))
         for line in warnings if begun else ():
             reporter.warn(line)
         reporter.phase("preparing the group")
         state = _first_state(trained, configs, reporter) if restored is None else restored.state
         members = [
-            Member(folder, config, stack.enter_context(metrics.Sinks(metrics.JsonlSink(folder))))
+            Member(
+                folder, config, stack.enter_context(metrics.Sinks(*([metrics.JsonlSink(folder)] if primary else [])))
+            )
             for folder, config in zip(folders, configs, strict=True)
         ]
 

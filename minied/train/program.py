@@ -23,7 +23,7 @@ from minied.errors import UserError
 from minied.evaluate.episodes import ROWS_AT_ONCE, LevelResults, evaluate_levels
 from minied.levels.finite import FiniteLevelSpace
 from minied.levels.space import Suite
-from minied.spread import ALONE, Spread, spread_of
+from minied.spread import ALONE, Spread, fetched, spread_of
 from minied.students.base import Parameters, Student
 from minied.students.networks.teams import require_same_teams, two_teams
 from minied.students.transfer import Transfer, match, take_over
@@ -121,15 +121,15 @@ class Program:
         state, metrics = _advance(self._setting, self._placed(state), jnp.int32(until))
         wait_for(state)
         self._refuse_broken(state)
-        return state, jax.tree.map(np.asarray, metrics)
+        return state, fetched(metrics)
 
     def _placed(self, state: RunState) -> RunState:
         spread = self._setting.spread
         return spread.place(state, specs_of(spread))
 
     def _refuse_broken(self, state: RunState) -> None:
-        found = jax.tree.map(np.asarray, _faults(self._setting, state))
-        told = complaint(self.config, found, lambda: state.members.teacher, self.counters(state)["iterations"])
+        found = fetched(_faults(self._setting, state))
+        told = complaint(self.config, found, lambda: fetched(state.members.teacher), self.counters(state)["iterations"])
         if told:
             raise UserError(told)
 
@@ -253,7 +253,7 @@ def wait_for(result: Any) -> None:
 
 def _awaited(results: Any) -> LevelResults:
     wait_for(results)
-    return jax.tree.map(np.asarray, results)
+    return fetched(results)
 
 
 def _first(members: Any) -> Any:
