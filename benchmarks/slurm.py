@@ -4,9 +4,9 @@ Needs Debian's packages (``apt-get install slurmctld slurmd munge``), root, and 
 a controller and a node daemon are started with a configuration of their own in a temporary folder, and ended afterwards.
 
 Workload: six members of a small maze in two groups (two sizes of batch), each group a job of one core. The time limit of a
-job is `--minutes`, less than a group takes; Slurm warns it `--signal-seconds` before (up to a minute sooner).
+job is `--minutes`, less than a group takes; Slurm warns it `--signal-seconds` before, or up to a minute sooner.
 
-Told: how often each job was requeued, whether all groups finished, and whether the table is the same bytes as that of the same
+Told: how often each job was requeued, whether all groups finished, and whether the table is, byte for byte, that of the same
 sweep run here without any interruption.
 
     python benchmarks/slurm.py

@@ -7,7 +7,7 @@
       seed: [0, 1, 2, 3]
     list:
       - {teacher.replay_probability: 0.5}
-      - {teacher.replay_probability: 0.8, teacher.staleness: 0.1}
+      - {teacher.replay_probability: 0.8, teacher.staleness_coefficient: 0.1}
     draws:
       number: 16
       method: sobol                  # or random

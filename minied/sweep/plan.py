@@ -64,8 +64,9 @@ def fitted(
         groups = groups_of(configs, most=most)
         needs, trained = [], []
         for members in groups:
+            one = trained_of([configs[number] for number in members])
             tell(f"compiling for {len(members)} members")
-            one, need = measured_memory([configs[number] for number in members], tuple(members))
+            need = measured_memory(one, tuple(members))
             if need.bytes > limit:
                 most[program_key(configs[members[0]])] = _fitting(need, limit, configs[members[0]])
                 break
@@ -87,17 +88,16 @@ def _fitting(need: Needs, limit: int, config: TrainConfig) -> int:
     return max(1, min(number // 2, int(number * limit / need.bytes)))
 
 
-def measured_memory(configs: Sequence[TrainConfig], members: tuple[int, ...]) -> tuple[Trained, Needs]:
-    """Compile a group; return what trains it and what it needs."""
+def measured_memory(trained: Trained, members: tuple[int, ...]) -> Needs:
+    """Compile a group; return what it needs."""
     start = time.monotonic()
-    trained = trained_of(configs)
     memory = trained.compile()
-    state = jax.eval_shape(lambda: trained.init([None] * len(configs)))
+    state = jax.eval_shape(lambda: trained.init([None] * len(members)))
     size = sum(_bytes(leaf) for leaf in jax.tree.leaves(state))
     on_cpu = jax.default_backend() == "cpu"
     total = memory.total * (trained.spread.number if on_cpu else 1) + (COPIES if on_cpu else 1) * size
     lanes = trained.group.slots.shape[0] if isinstance(trained, Several) else 1
-    return trained, Needs(members, trained.spread, lanes, memory, total, time.monotonic() - start)
+    return Needs(members, trained.spread, lanes, memory, total, time.monotonic() - start)
 
 
 def timed(trained: Trained, configs: Sequence[TrainConfig], needs: Needs, seconds: float) -> Needs:
