@@ -22,7 +22,7 @@ COMMANDS = {
         "play policies of a game of two teams against each other",
     ),
     "probe": ("minied.commands.probe", "RUN --env NAME", "read answers off the memory of a run's students"),
-    "list": ("minied.commands.list", "[KIND] [--env NAME]", "list envs, teachers, scores, suites, presets"),
+    "list": ("minied.commands.list", "[KIND] [--env NAME]", "list envs, teachers, scores, suites, presets, sweeps"),
     "bench": ("minied.commands.bench", "[--quick] [--peers [NAME…]]", "time training and worlds, and other libraries"),
     "draw": ("minied.commands.draw", "(FILE | suite:NAME | --sample N) --env NAME", "draw levels"),
 }

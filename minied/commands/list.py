@@ -13,9 +13,9 @@ from minied.env import Environment
 from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace
 
-DESCRIPTION = """List KIND: envs, teachers, scores, bonuses, suites or presets; without a word, all of them. Suites are
+DESCRIPTION = """List KIND: envs, teachers, scores, bonuses, suites, presets or sweeps; without a word, all of them. Suites are
 those of every world, or of the one that --env NAME and its options say."""
-KINDS = ("envs", "teachers", "scores", "bonuses", "suites", "presets")
+KINDS = ("envs", "teachers", "scores", "bonuses", "suites", "presets", "sweeps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,8 @@ def _entries(kind: str, world: Environment | None) -> dict[str, Any]:
     """Return the names of a kind with a sentence about each; suites by world."""
     if kind == "presets":
         return {name: presets.description(path) for name, path in presets.available().items()}
+    if kind == "sweeps":
+        return {name: presets.description(path) for name, path in presets.sweeps().items()}
     if kind == "suites":
         if world is not None:
             return {registry.name_of(type(world)): dict(world.level_space.suites)}

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from minied.commands.shared import positional, prepare, print_json
+from minied.config import presets
 from minied.config.options import parse
 from minied.errors import UserError
 from minied.hosts import HostOptions, is_primary
 from minied.sweep.launch import Launcher
 from minied.sweep.slurm import SlurmOptions
 
-DESCRIPTION = """Run the sweep that a YAML file describes: a base, and a grid, a list or draws over any fields. Runs that
-differ in numbers alone are members of one program; the others form groups. FILE may also be the folder of a sweep, with
---resume, --group or --table. Options of `minied train` win over the base."""
+DESCRIPTION = """Run the sweep that a YAML file describes, or one that comes with minied (`minied list sweeps`): a base, and a
+grid, a list or draws over any fields. Runs that differ in numbers alone are members of one program; the others form groups.
+FILE may also be the folder of a sweep, with --resume, --group or --table. Options of `minied train` win over the base."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +103,13 @@ def _of_file(path: Path, arguments: list[str]) -> int:
     from minied.sweep.folder import create, default_path, fingerprint_of, open_sweep, refuse_existing, require_same
 
     if not path.is_file():
-        raise UserError(f"the sweep file {path} does not exist; allowed: a YAML file, or the folder of a sweep")
+        known = presets.sweeps()
+        if str(path) not in known:
+            raise UserError(
+                f"the sweep file {path} does not exist; allowed: a YAML file, the folder of a sweep, or one of"
+                f" {', '.join(known)}"
+            )
+        path = known[str(path)]
     file = files.read(path)
     options = members.options_of(file, arguments, SweepOptions, str(path), DESCRIPTION)
     _check(options)

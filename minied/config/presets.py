@@ -13,6 +13,8 @@ from minied.yaml_text import read_yaml
 
 ENDINGS = (".yaml", ".yml")
 DEFAULT_PRESET = "quick"
+SWEEPS = "sweeps/"
+"""How the names of sweeps begin, which are no presets (see `minied.sweep.file`)."""
 NAMED_SECTIONS = ("env", "teacher", "bonus")
 """Sections whose ``name`` chooses a class, to which the other keys of the section belong."""
 
@@ -28,6 +30,15 @@ def directories() -> list[Path]:
 
 def available() -> dict[str, Path]:
     """Return the file of each preset by name, sorted by name."""
+    return {name: path for name, path in _files().items() if not name.startswith(SWEEPS)}
+
+
+def sweeps() -> dict[str, Path]:
+    """Return the file of each sweep that comes with minied by name, sorted by name."""
+    return {name: path for name, path in _files().items() if name.startswith(SWEEPS)}
+
+
+def _files() -> dict[str, Path]:
     found = {}
     for folder in reversed(directories()):
         for path in folder.rglob("*.yaml"):

@@ -7,6 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minied.config import presets
 from minied.config.parsing import NoOptions
 from minied.errors import UserError
 from minied.sweep import file as files
@@ -225,3 +226,12 @@ def test_draws_need_no_scipy_warning_for_any_number():
     for number in (1, 3, 5, 100):
         draws = Draws(number, "sobol", 0, {"ppo.clip": Range(0.0, 1.0), "seed": Range(0, 9)})
         assert len(draws.points()) == number
+
+
+@pytest.mark.parametrize("name", presets.sweeps())
+def test_the_sweeps_that_come_with_minied_can_be_run(name):
+    path = presets.sweeps()[name]
+    points = points_of(files.read(path), (), NoOptions, str(path))
+    assert len(points) >= 8
+    assert presets.description(path)
+    assert name not in presets.available()
