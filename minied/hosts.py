@@ -59,6 +59,10 @@ def start(coordinator: str = "", num_processes: int = 0, process_id: int = -1, *
             )
         if int(os.environ["SLURM_NTASKS"]) == 1:
             return
+        if os.environ.get("SLURM_NTASKS") == os.environ.get("SLURM_NNODES"):
+            # One process a host: all of its accelerators are its own, where jax would take one a process.
+            visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+            arguments = {"local_device_ids": list(range(len(visible)))} if visible else {}
     else:
         if num_processes < 1 or not 0 <= process_id < num_processes:
             raise UserError(

@@ -77,8 +77,11 @@ class Spread:
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
 
     def mesh(self) -> jax.sharding.Mesh:
-        """Return the first D devices of the default backend."""
-        devices, kind = jax.devices()[: self.number], jax.sharding.AxisType.Auto
+        """Return the first D devices of the default backend, as many of every process."""
+        every, kind = jax.devices(), jax.sharding.AxisType.Auto
+        each = max(self.number // jax.process_count(), 1)
+        own = [[device for device in every if device.process_index == i] for i in range(jax.process_count())]
+        devices = [device for of_one in own for device in of_one[:each]][: self.number]
         return jax.make_mesh((self.number,), (self.axis,), axis_types=(kind,), devices=devices)
 
     def shares(self, number: int) -> int:
@@ -186,9 +189,20 @@ def spread_of(num_devices: int, num_members: int, num_envs: int, num_minibatches
             f"num_devices is {num_devices}; allowed here: at most {available}, the devices of this process (on CPU,"
             " JAX_NUM_CPU_DEVICES=N in its environment gives it more)"
         )
-    if not num_devices and jax.default_backend() != "cpu":
+    if not num_devices and jax.default_backend() != "cpu" and jax.process_count() == 1:
         return ALONE
-    return best_spread(available, num_devices, num_members, num_envs, num_minibatches, num_cycles)
+    spread = best_spread(available, num_devices, num_members, num_envs, num_minibatches, num_cycles)
+    require_all_processes(spread)
+    return spread
+
+
+def require_all_processes(spread: Spread) -> None:
+    """Raise `UserError` unless ``spread`` gives every process of a run as many devices as any other."""
+    if spread.number % jax.process_count():
+        raise UserError(
+            f"{jax.process_count()} processes cannot share a run that is spread over {spread.number} devices: allowed are"
+            " members, or environments of a minibatch, that a multiple of the processes divides (num_devices says how many)"
+        )
 
 
 def best_spread(

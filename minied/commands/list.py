@@ -13,8 +13,8 @@ from minied.env import Environment
 from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace
 
-DESCRIPTION = """List KIND: envs, teachers, scores, bonuses, suites, presets or sweeps; without a word, all of them. Suites are
-those of every world, or of the one that --env NAME and its options say."""
+DESCRIPTION = """List KIND: envs, teachers, scores, bonuses, suites, presets or sweeps; without a word, all of them. Suites
+are those of every world, or of the one that --env NAME and its options say."""
 KINDS = ("envs", "teachers", "scores", "bonuses", "suites", "presets", "sweeps")
 
 

@@ -9,7 +9,8 @@ from minied.run.folder import open_run
 from minied.run.session import SessionOptions, resume
 
 DESCRIPTION = """Go on with the run in folder RUN from its newest whole checkpoint. A run keeps its config: of its options
-only --num-devices, --checkpoint-every and --keep-checkpoints may be given other values."""
+only --num-devices, --checkpoint-every, --keep-checkpoints, --max-hours and --target may be given other values, and with a
+constant learning rate --updates and --env-steps."""
 
 
 def main(arguments: list[str]) -> int:

@@ -33,7 +33,10 @@ def join_processes(arguments: Sequence[str]) -> None:
     from minied import hosts
     from minied.config.options import take_option
 
-    arguments = [each.replace("_", "-", 2) if each.startswith("--") else each for each in arguments]
+    split = [each.partition("=") for each in arguments]
+    arguments = [
+        each[0].replace("_", "-") + each[1] + each[2] if each[0].startswith("--") else "".join(each) for each in split
+    ]
     coordinator = take_option(arguments, "--coordinator")[0] or ""
     numbers = {}
     for name, default in (("--num-processes", 0), ("--process-id", -1)):

@@ -12,9 +12,10 @@ from minied.hosts import HostOptions, is_primary
 from minied.sweep.launch import Launcher
 from minied.sweep.slurm import SlurmOptions
 
-DESCRIPTION = """Run the sweep that a YAML file describes, or one that comes with minied (`minied list sweeps`): a base, and a
-grid, a list or draws over any fields. Runs that differ in numbers alone are members of one program; the others form groups.
-FILE may also be the folder of a sweep, with --resume, --group or --table. Options of `minied train` win over the base."""
+DESCRIPTION = """Run the sweep that a YAML file describes, or one that comes with minied (`minied list sweeps`): a base, and
+a grid, a list or draws over any fields. Runs that differ in numbers alone are members of one program; the others form
+groups. FILE may also be the folder of a sweep, with --resume, --group or --table. Options of `minied train` win over the
+base."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +92,8 @@ def _of_folder(path: Path, arguments: list[str]) -> int:
 
             write(sweep, pictures=options.pictures)
         return code
-    if not options.resume:
-        raise UserError(f"{path} is a sweep already: allowed: --resume, --table, or --group N")
+    if options.plan or not options.resume:
+        raise UserError(f"{path} is a sweep already; allowed: --resume, --table, or --group N")
     return _launch(sweep, options)
 
 
@@ -113,6 +114,8 @@ def _of_file(path: Path, arguments: list[str]) -> int:
     file = files.read(path)
     options = members.options_of(file, arguments, SweepOptions, str(path), DESCRIPTION)
     _check(options)
+    if options.resume and options.plan:
+        raise UserError("--plan and --resume are both set; allowed: one, a plan starts nothing")
     prepare()
     points = members.points_of(file, arguments, SweepOptions, str(path))
     if options.one_program:
@@ -132,9 +135,13 @@ def _of_file(path: Path, arguments: list[str]) -> int:
     if not (options.plan or options.memory_gb or options.launcher in ("here", "processes")):
         # Another machine has another memory; and nobody wants a login node to compile for minutes.
         groups = members.groups_of([point.config for point in points])
+        for each in groups:
+            plan.trained_of([points[number].config for number in each]).check()
         return _launch(create(folder, points, groups, file.halving, file.name), options)
     with make_reporter(quiet=options.quiet or options.json) as reporter:
         limit = int(options.memory_gb * 2**30) or plan.available_bytes()
+        if options.launcher == "processes":
+            limit //= options.jobs
         groups, needs, trained = plan.fitted(points, limit, reporter.phase)
         if options.plan and options.plan_seconds:
             for i, each in enumerate(needs):
@@ -195,6 +202,9 @@ def _launch(sweep: Any, options: SweepOptions, trained: Any = None) -> int:
 
 
 def _conclude(sweep: Any, options: SweepOptions, code: int) -> int:
+    """Write and print what came of it; return ``code``."""
+    if not is_primary():
+        return code
     from minied.run.console import print_table
     from minied.sweep import table
 

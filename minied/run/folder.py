@@ -168,24 +168,22 @@ def _describe(config: TrainConfig, preset: str, sweep: Path | None) -> dict[str,
 
     from minied.train.setting import spread_for
 
-    device, spread = jax.devices()[0], spread_for(config)
-    of_a_sweep = {} if sweep is None else {"sweep": str(sweep)}
-    return (
-        of_a_sweep
-        | {
-            "schema_version": SCHEMA_VERSION,
-            "run_id": secrets.token_hex(8),
-            "fingerprint": config.fingerprint,
-            "preset": preset,
-            "config": config.to_dict(),
-            "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
-            "git_sha": _git_sha(),
-            "platform": platform.platform(),
-            "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
-            **({} if sweep else {"spread": dataclasses.asdict(spread)}),  # of a sweep that is its group's
-            "command": sys.argv[1:],
-        }
-    )
+    device = jax.devices()[0]
+    # Of a sweep it is the group that is spread.
+    own = {"spread": dataclasses.asdict(spread_for(config))} if sweep is None else {"sweep": str(sweep)}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": secrets.token_hex(8),
+        "fingerprint": config.fingerprint,
+        "preset": preset,
+        "config": config.to_dict(),
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        "git_sha": _git_sha(),
+        "platform": platform.platform(),
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        **own,
+        "command": sys.argv[1:],
+    }
 
 
 def _version(package: str) -> str | None:

@@ -43,7 +43,7 @@ class SessionOptions(hosts.HostOptions):
 
 
 def train(config: TrainConfig, path: Path, options: SessionOptions, preset: str = "") -> int:
-    """Train a new run in the folder ``path``. Return the exit code: 0, or 130 or 143 if it was stopped.
+    """Train a new run in the folder ``path``. Return the exit code: 0, or 128 and a signal if it was stopped.
 
     Raises `UserError` before anything is written if the path exists or the config cannot be trained.
     """

@@ -1,5 +1,6 @@
 """Stopping a run when asked: SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 set a flag that is looked at between chunks."""
 
+import math
 import os
 import signal
 import threading
@@ -30,6 +31,12 @@ class StopFlag:
         self._asked_at = 0.0
         self._old: dict[int, object] = {}
 
+    def ask(self, number: int) -> None:
+        """Stop as if the signal ``number`` had come here, which it did to another process of the run."""
+        if self.signal_number is None:
+            # Its own copy may be on the way: Slurm signals every process, one after the other.
+            self.signal_number, self._asked_at = number, math.inf
+
     @property
     def is_set(self) -> bool:
         """Whether a stop was asked for."""
@@ -52,6 +59,8 @@ class StopFlag:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.signal_number is not None:
+            if math.isinf(self._asked_at):  # asked for by another process; this is the first signal here
+                self._asked_at = time.monotonic()
             if time.monotonic() - self._asked_at < _TOGETHER:
                 return
             signal.signal(number, signal.SIG_DFL)

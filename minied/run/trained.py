@@ -34,6 +34,9 @@ class Trained(Protocol):
         """That of each run by itself."""
         ...
 
+    def check(self) -> None:
+        """Trace the training program. Raises `UserError` for what only shows there."""
+
     def compile(self) -> "Memory":
         """Compile the training program; return what it needs of each device's memory."""
         ...
@@ -85,6 +88,9 @@ class One:
     def programs(self) -> Sequence["Program"]:
         return (self.program,)
 
+    def check(self) -> None:
+        self.program.check()
+
     def compile(self) -> "Memory":
         return self.program.compile()
 
@@ -130,6 +136,9 @@ class Several:
     @property
     def programs(self) -> Sequence["Program"]:
         return self.group.programs
+
+    def check(self) -> None:
+        self.group.check()
 
     def compile(self) -> "Memory":
         return self.group.compile()

@@ -102,8 +102,9 @@ class Session:
         self.suite = suite_of(self.config, self.config.env.level_space)
         notes = notes or {}
         self._seconds_before, self._rungs = float(notes.get("seconds", 0.0)), int(notes.get("rungs", 0))
-        for number, told in notes.get("cut", {}).items():
-            members[int(number)].end(CUT, told)
+        self._over: dict[str, Any] = notes.get("over", {})
+        for number, (ended, counters) in self._over.items():
+            members[int(number)].ended, members[int(number)].counters = ended, counters
         self._started = time.monotonic()
         self._trained_seconds = 0.0  # of chunks after the first, which compiles
         self._trained_updates = 0
@@ -118,7 +119,7 @@ class Session:
         evaluated = any(member.folder.row_counts()["evaluations"] for member in self.members)
         if self._iterations == 0 and not hosts.agreed(evaluated):
             self._evaluate(state, [True] * len(self.members))
-        if self.config.start_from.run and not self.checkpoints.steps():
+        if any(member.config.start_from.run for member in self.members) and not self.checkpoints.steps():
             self._save(state)  # so that the run that it goes on from is not needed again
         at_checkpoint = self._iterations if self.checkpoints.steps() else None
         chunks = 0
@@ -169,10 +170,11 @@ class Session:
         finished, wrong = self.trained.is_finished(state), self.trained.complaints(state)
         counters = self.trained.counters(state)
         for i, member in enumerate(self.members):
-            member.counters = counters[i]
+            # One that is over may have gone on beside others of its lane: its counts are those of its end.
+            member.counters = member.counters if str(i) in self._over else counters[i]
             rows = member.folder.read_rows("evaluations") if hosts.is_primary() else []
             member.evaluation = json.loads(hosts.shared_text(json.dumps(rows[-1] if rows else None)))
-            if wrong[i]:
+            if member.is_active and wrong[i]:
                 member.end(FAILED, wrong[i])
             elif member.is_active and finished[i]:
                 member.end(FINISHED)
@@ -185,7 +187,8 @@ class Session:
             steps = self.config.env_steps  # the run ends by whichever comes first
             total = sum(member.config.updates for member in self.members)
             simulated = sum(member.counters["env_steps"] for member in self.members)
-            budget = f", {simulated} of {steps * len(self.members)} environment steps" if steps else ""
+            allowed = sum(member.config.env_steps for member in self.members)
+            budget = f", {simulated} of {allowed} environment steps" if steps else ""
             of_updates = "" if steps and self.updates < total else f" of {total}"
             self.reporter.note(f"{what}, at {self.updates}{of_updates} updates{budget}")
         for line in dict.fromkeys(line for member in self.members for line in doubts(member.config)):
@@ -209,8 +212,8 @@ class Session:
     def _asked_to_stop(self) -> bool:
         """Return whether any of the processes was asked to stop: then all of them save the same step."""
         number = hosts.any_says(self.stop.signal_number or 0)
-        if number and not self.stop.is_set:
-            self.stop.signal_number = number
+        if number:
+            self.stop.ask(number)
         return self.stop.is_set
 
     def _is_on_target(self, member: Member) -> bool:
@@ -324,10 +327,15 @@ class Session:
             elif member.is_active and out_of_time:
                 member.end(OUT_OF_TIME)
         if self.rule and self._active and all(self._waits(member) for member in self._active):
-            for i, told in self.rule.hopeless(self.members, self._rungs).items():
+            hopeless = self.rule.hopeless(self.members, self._rungs)
+            for i, told in hopeless.items():
                 self.members[i].end(CUT, told)
-                self.reporter.note(f"{self.members[i].folder.path}: {told}")
+            for told in dict.fromkeys(hopeless.values()):
+                number = sum(each == told for each in hopeless.values())
+                self.reporter.note(f"{number} members {told}" if number > 1 else f"1 member {told}")
             self._rungs += 1
+            while self._active and all(self._waits(member) for member in self._active):
+                self._rungs += 1  # a chunk that passes several rungs is judged once
         ended = [i for i, was in enumerate(before) if was and not self.members[i].is_active]
         if not ended:
             return state
@@ -343,8 +351,10 @@ class Session:
         rows, counters = [m.folder.row_counts() for m in self.members], [m.counters for m in self.members]
         if len(self.members) > 1:  # by the number of each
             rows, counters = ([{str(i): each for i, each in enumerate(all_of)}] for all_of in (rows, counters))
-        cut = {str(i): m.ended.partition(": ")[2] for i, m in enumerate(self.members) if m.ended.startswith(CUT)}
-        notes = {"seconds": self._seconds(), "rungs": self._rungs, "cut": cut}
+        # A run by itself may go on past its target or its hours, with others.
+        several = len(self.members) > 1
+        over = {str(i): [m.ended, m.counters] for i, m in enumerate(self.members) if several and m.ended}
+        notes = {"seconds": self._seconds(), "rungs": self._rungs, "over": over}
         saved, keep = self.trained.saved(state), self.config.keep_checkpoints
         self.checkpoints.save(self._iterations, saved, counters[0], rows[0], keep, notes)
 

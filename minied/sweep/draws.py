@@ -13,13 +13,13 @@ import numpy as np
 from minied.errors import UserError, suggestion
 
 Method = Literal["random", "sobol"]
-Scale = Literal["linear", "log"]
+Scale = Literal["linear", "log", "integer", "log_integer"]
 _KEYS = ("number", "method", "seed", "fields")
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """What a field is drawn from: an interval, whole numbers if both ends are, or choices."""
+    """What a field is drawn from: an interval, whole numbers of one, or choices."""
 
     low: float = 0.0
     high: float = 0.0
@@ -30,14 +30,14 @@ class Range:
         """Return the value below which ``share``, in [0, 1), of the draws lie."""
         if self.choices:
             return self.choices[int(share * len(self.choices))]
-        whole = isinstance(self.low, int) and isinstance(self.high, int)
+        whole = "integer" in self.scale
         low, high = self.low, self.high + 1 if whole else self.high
-        if self.scale == "log":
+        if "log" in self.scale:
             value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
         else:
             value = low + share * (high - low)
         # Six digits are enough to tell settings apart, and can be read.
-        return min(int(value), self.high) if whole else min(max(float(f"{value:.6g}"), self.low), self.high)
+        return min(int(value), int(self.high)) if whole else min(max(float(f"{value:.6g}"), self.low), self.high)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _range(name: str, data: Any, source: str) -> Range:
     if not isinstance(data, Mapping) or not (
         {*data} == {"choices"} or {"low", "high"} <= {*data} <= {"low", "high", "scale"}
     ):
-        raise UserError(f"{where} is {data!r}; allowed: {{low: …, high: …, scale: linear or log}} or {{choices: […]}}")
+        raise UserError(f"{where} is {data!r}; allowed: {{low: …, high: …, scale: …}} or {{choices: […]}}")
     if "choices" in data:
         if not isinstance(data["choices"], list) or not data["choices"]:
             raise UserError(f"{where}.choices is {data['choices']!r}; allowed: a list of at least one value")
@@ -113,6 +113,8 @@ def _range(name: str, data: Any, source: str) -> Range:
         raise UserError(f"{where}.high is {high!r}; allowed: more than low = {low!r}")
     if scale not in get_args(Scale):
         raise UserError(f"{where}.scale is {scale!r}; allowed: {', '.join(get_args(Scale))}")
-    if scale == "log" and low <= 0:
-        raise UserError(f"{where}.low is {low!r}; allowed with scale log: more than 0")
+    if "log" in scale and low <= 0:
+        raise UserError(f"{where}.low is {low!r}; allowed with scale {scale}: more than 0")
+    if "integer" in scale and not (isinstance(low, int) and isinstance(high, int)):
+        raise UserError(f"{where} goes from {low!r} to {high!r}; allowed with scale {scale}: whole numbers")
     return Range(low, high, scale)

@@ -97,12 +97,18 @@ def parse(data: Any, source: str, name: str = "sweep") -> SweepFile:
 
 
 def dotted(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested fields by their dotted names, with underscores; ``teacher: plr`` is ``teacher.name``."""
+    """Return nested fields by their dotted names, with underscores; ``teacher: plr`` is ``teacher.name``.
+
+    Raises `UserError` for a field that is there in two forms.
+    """
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         name = f"{prefix}{key}".replace("-", "_")
         name = f"{name}.name" if name in ("env", "teacher", "bonus") and not isinstance(value, Mapping) else name
-        flat |= dotted(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        found = dotted(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        for twice in found.keys() & flat.keys():
+            raise UserError(f"{twice} is listed twice in one section of a sweep; allowed: each field once")
+        flat |= found
     return flat
 
 

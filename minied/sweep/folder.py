@@ -3,7 +3,7 @@
 sweep.json          members (fields, preset, fingerprint), groups, halving; never changed
 members/000/        the run folder of each member (see `minied.run.folder`), its last checkpoint once it is over
 groups/000/         checkpoints of the members of a group together, and status.json
-table.json, .csv    what came of it, and sweep.png, comparison.png
+table.json, .csv    what came of it, and sweep.png
 """
 
 import contextlib
@@ -126,9 +126,11 @@ def create(
             runs.create(half_made / "members" / f"{number:03}", point.config, point.preset, sweep=path)
         (half_made / "sweep.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         half_made.rename(path)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(half_made, ignore_errors=True)
-        raise UserError(f"the sweep folder {path} cannot be made: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise UserError(f"the sweep folder {path} cannot be made: {error.strerror}") from error
+        raise
     return SweepFolder(path)
 
 

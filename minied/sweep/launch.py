@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from minied.run.console import Reporter
+from minied.errors import UserError
+from minied.run.console import Reporter, make_reporter
 from minied.run.stopping import StopFlag
 from minied.run.trained import Trained
 from minied.sweep.folder import SweepFolder
@@ -28,11 +29,16 @@ def run_here(
 ) -> int:
     """Work on the groups one after the other in this process. Return the code of a stop, 1 if one failed, or 0."""
     failed = False
-    for number in groups:
-        code = work_on(sweep, number, quiet=quiet, trained=(trained or {}).get(number))
-        if code >= 128:
-            return code
-        failed |= code != 0
+    with StopFlag(quiet=quiet) as between:  # of signals that come when no group listens
+        for number in groups:
+            try:
+                code = work_on(sweep, number, quiet=quiet, trained=(trained or {}).get(number))
+            except UserError as error:  # another process works on it
+                make_reporter(quiet=True).warn(str(error))
+                code = 1
+            if code >= 128 or between.is_set:
+                return max(code, between.exit_code)
+            failed |= code != 0
     return int(failed)
 
 
@@ -43,7 +49,7 @@ def command_of(sweep: SweepFolder, number: int) -> list[str]:
 
 def lines_of(sweep: SweepFolder, groups: Sequence[int]) -> list[str]:
     """Return a line for each group, for a scheduler of the user's."""
-    return [shlex.join(["minied", "sweep", str(sweep.path), "--group", str(number)]) for number in groups]
+    return [shlex.join(["minied", "sweep", str(sweep.path.absolute()), "--group", str(number)]) for number in groups]
 
 
 def run_processes(
@@ -74,12 +80,15 @@ def run_processes(
                 if (code := process.poll()) is None:
                     continue
                 del running[number]
+                code = 128 - code if code < 0 else code  # of one that a signal ended before it could listen
                 if is_preempted(code) and not stop.is_set:
                     reporter.note(f"group {number} was asked to stop and goes on")
                     waiting.append(number)
                 elif code and not stop.is_set:
                     failed = True
-                    reporter.warn(f"group {number} failed: {sweep.status(number).get('error', f'exit code {code}')}")
+                    if sweep.status(number)["state"] != "failed":  # it ended without a word
+                        sweep.tell(number, "failed", error=f"exit code {code}; see {sweep.group(number) / 'log.txt'}")
+                    reporter.warn(f"group {number} failed: {sweep.status(number)['error']}")
                 elif not code:
                     reporter.note(f"group {number} is finished")
             time.sleep(_LOOK_SECONDS)

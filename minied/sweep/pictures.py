@@ -32,7 +32,7 @@ def draw_sweep(lines: Sequence[Line], path: Path) -> None:
         axis = figure.add_subplot(grid[1 + index // _PANELS_A_ROW, index % _PANELS_A_ROW])
         _draw_panel(axis, shown, name, colours)
         if index % _PANELS_A_ROW == 0:
-            axis.set_ylabel("solve rate (IQM)", fontsize=8)
+            axis.set_ylabel("solve rate", fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
@@ -48,7 +48,7 @@ def _draw_coordinates(axis: Any, lines: Sequence[Line], names: Sequence[str], co
         for height, label in scale.ticks():
             axis.text(place, height, f" {label}", fontsize=7, va="center", backgroundcolor=(1, 1, 1, 0.6))
     axis.axvline(len(names), color="black", linewidth=1)
-    axis.set_xticks(range(len(names) + 1), [*names, "solve rate (IQM)"], fontsize=8)
+    axis.set_xticks(range(len(names) + 1), [*names, "solve rate"], fontsize=8)
     axis.set_ylim(-0.05, 1.05)
     axis.set_yticks([])
     axis.yaxis.tick_right()

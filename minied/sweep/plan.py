@@ -95,7 +95,7 @@ def measured_memory(trained: Trained, members: tuple[int, ...]) -> Needs:
     state = jax.eval_shape(lambda: trained.init([None] * len(members)))
     size = sum(_bytes(leaf) for leaf in jax.tree.leaves(state))
     on_cpu = jax.default_backend() == "cpu"
-    total = memory.total * (trained.spread.number if on_cpu else 1) + (COPIES if on_cpu else 1) * size
+    total = memory.total * (trained.spread.number if on_cpu else 1) + (COPIES if on_cpu else COPIES - 1) * size
     lanes = trained.group.slots.shape[0] if isinstance(trained, Several) else 1
     return Needs(members, trained.spread, lanes, memory, total, time.monotonic() - start)
 
@@ -117,7 +117,7 @@ def timed(trained: Trained, configs: Sequence[TrainConfig], needs: Needs, second
         before = now
     foreseen = [program.foreseen() for program in trained.programs]
     total = {name: sum(each[name] for each in foreseen) for name in foreseen[0]}
-    batches = sum(_rollouts(each, config) for each, config in zip(foreseen, configs, strict=True))
+    batches = sum(_batches_of(each, config) for each, config in zip(foreseen, configs, strict=True))
     each = _seconds_each(rows)
     if each is None or (each[1] == 0 and total["student_updates"] > 0 and not any(row[1] for row in rows)):
         return dataclasses.replace(needs, counted=total)
@@ -162,11 +162,11 @@ def _counts(trained: Trained, configs: Sequence[TrainConfig], state: Any) -> dic
     counters = trained.counters(state)
     return {
         "student_updates": sum(each["student_updates"] for each in counters),
-        "rollouts": sum(_rollouts(each, config) for each, config in zip(counters, configs, strict=True)),
+        "rollouts": sum(_batches_of(each, config) for each, config in zip(counters, configs, strict=True)),
     }
 
 
-def _rollouts(counters: dict[str, int], config: TrainConfig) -> int:
+def _batches_of(counters: dict[str, int], config: TrainConfig) -> int:
     return counters["env_steps"] // (config.num_envs * config.num_steps)
 
 
@@ -176,12 +176,16 @@ def available_bytes() -> int:
     if device.platform != "cpu":
         return int((device.memory_stats() or {}).get("bytes_limit", 2**63))
     free = [2**63]
-    for file, read in (("/proc/meminfo", _free_of_system), ("/sys/fs/cgroup/memory.max", int)):
+    group = Path("/sys/fs/cgroup")
+    for read in (
+        lambda: _free_of_system(Path("/proc/meminfo").read_text()),
+        lambda: int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()),
+    ):
         try:
-            free.append(read(Path(file).read_text()))
+            free.append(read())
         except (OSError, ValueError, StopIteration):  # not on every system, or "max"
             continue
-    return min(free)
+    return max(min(free), 0)
 
 
 def _free_of_system(text: str) -> int:

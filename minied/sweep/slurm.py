@@ -8,6 +8,7 @@ a sweep; what is in them is a path and a number.
 import dataclasses
 import os
 import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,9 @@ class GroupJob:
         prepare(["--distributed"] if several else [])
         code = work_on(open_sweep(Path(self.path)), self.number)
         if is_preempted(code):
-            # What was to be saved is saved. The handler for this signal is submitit's again, and now may end the process.
-            os.kill(os.getpid(), code - 128)
+            # What was to be saved is saved. The handler of submitit's own signal is submitit's again: it has the job
+            # requeued and ends the process, whichever signal it was that came.
+            os.kill(os.getpid(), getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"))
         return code
 
     def checkpoint(self) -> Any:
@@ -131,7 +133,7 @@ def submit(sweep: SweepFolder, groups: Sequence[int], options: SlurmOptions, rep
 
 def _code_of(job: Any, reporter: Reporter) -> int:
     try:
-        return job.result()
+        return max(job.results())  # of every task
     except Exception as error:  # whatever became of it there, or on the way back
         reporter.warn(f"job {job.job_id}: {' '.join(str(error).split())[:300]}")
         return 1

@@ -29,7 +29,7 @@ class Line:
 
     fields: dict[str, Any]  # what is varied, but for the seeds; with several bases also `base`
     members: tuple[int, ...]
-    ended: tuple[str, ...]  # why each is over, empty for one that is not
+    ended: tuple[str, ...]  # why each is over, or in brackets how its group stands
     env_steps: tuple[int, int]  # least and most of a member
     student_updates: tuple[int, int]
     evaluated: int  # members that were
@@ -42,8 +42,10 @@ def lines_of(sweep: SweepFolder) -> list[Line]:
     """Return the settings, best interquartile mean first; among equals, and without one, in the order of the file."""
     description = sweep.description()
     ends = {}
-    for number in range(len(description["groups"])):
-        ends |= sweep.status(number).get("members", {})
+    for number, members in enumerate(description["groups"]):
+        status = sweep.status(number)
+        ends |= {str(each): f"({status['state']})" for each in members if status["state"] != "finished"}
+        ends |= {each: end for each, end in status.get("members", {}).items() if end}
     several = len({member["preset"] for member in description["members"]}) > 1
     settings: dict[str, list[int]] = {}
     for number in range(len(description["members"])):
@@ -119,7 +121,7 @@ def _csv(lines: list[Line]) -> str:
 
 def told_of_ends(line: Line) -> str:
     """Return why the members of a setting are over, each reason once, with how many if they differ."""
-    reasons = [end.partition(":")[0] or "running" for end in line.ended]
+    reasons = [end.partition(":")[0] for end in line.ended]
     counted = {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
     return ", ".join(f"{number} {reason}" if len(counted) > 1 else reason for reason, number in counted.items())
 
@@ -132,14 +134,15 @@ def printed(lines: list[Line], most: int = 30) -> Any:
     names = list(dict.fromkeys(name for line in lines for name in line.fields))
     shown = f", the best {most} of {len(lines)}" if len(lines) > most else ""
     table = Table(
-        title=f"solve rate on the suite, at the last evaluation of each member{shown}",
+        title=f"solve rate, at the last evaluation of each member{shown}" if lines and lines[0].iqm else "solve rate",
         title_justify="left",
         box=box.SIMPLE,
         padding=0,
     )
     for name in names:
         table.add_column(name.replace(".", ".\n"), overflow="fold")
-    for name in ("members", "env_steps", "mean", "IQM [95 %]", "ended"):
+    evaluated = any(line.iqm for line in lines)
+    for name in ("members", "env_steps", *(("mean", "IQM [95 %]") if evaluated else ("in training",)), "ended"):
         table.add_column(name, justify="right")
     for line in lines[:most]:
         interval = (
@@ -149,8 +152,14 @@ def printed(lines: list[Line], most: int = 30) -> Any:
             *(_plain(line.fields.get(name)) for name in names),
             str(len(line.members)),
             f"{line.env_steps[1]:,}",
-            "-" if line.mean is None else f"{line.mean:.1%}",
-            "-" if line.iqm is None else f"{line.iqm.value:.1%}{interval}",
+            *(
+                (
+                    "-" if line.mean is None else f"{line.mean:.1%}",
+                    f"{line.iqm.value:.1%}{interval}" if line.iqm else "-",
+                )
+                if evaluated
+                else ("-" if line.training is None else f"{line.training:.1%}",)
+            ),
             told_of_ends(line),
         )
     return table

@@ -17,6 +17,7 @@ from minied.run.training import FAILED, Member, Session
 from minied.run.transfer import earlier_of
 from minied.sweep.folder import SweepFolder
 from minied.sweep.plan import trained_of
+from minied.train.program import BrokenError
 
 FAILED_CODE = 1
 
@@ -44,6 +45,8 @@ def work_on(sweep: SweepFolder, number: int, *, quiet: bool = False, trained: Tr
             if not isinstance(error, UserError):
                 told = f"{type(error).__name__}: {told}"
             sweep.tell(number, "failed", error=told)
+            if not hosts.is_primary():
+                raise  # its own words may be the only ones
             make_reporter(quiet=True, silent=not hosts.is_primary()).warn(f"group {number} failed: {told}")
             return FAILED_CODE
 
@@ -53,6 +56,7 @@ def _train(sweep: SweepFolder, number: int, *, quiet: bool, trained: Trained | N
     configs = [folder.config() for folder in folders]
     trained, primary = trained or trained_of(configs), hosts.is_primary()
     directory = sweep.group(number) / "checkpoints"
+    _allow_files(4 * len(folders) + 256)
     with contextlib.ExitStack() as stack:
         for folder in folders:
             stack.enter_context(folder.locked())
@@ -80,14 +84,24 @@ def _train(sweep: SweepFolder, number: int, *, quiet: bool, trained: Trained | N
         session = Session(trained, members, checkpoints, reporter, stop, rule=sweep.halving, notes=notes, keep=keep)
         try:
             over = session.run(state)
-        except UserError as error:  # of a group of one, whose only member is broken
-            if len(members) > 1 or not members[0].counters:
-                raise
+        except BrokenError as error:  # of a group of one, whose only member it is
             members[0].end(FAILED, str(error))
+            reporter.warn(f"{members[0].folder.path}: {error}")
             over = True
     ends = {str(each): member.ended for each, member in zip(sweep.groups[number], members, strict=True)}
     sweep.tell(number, "finished" if over else "paused", members=ends)
     return 0 if over else stop.exit_code
+
+
+def _allow_files(number: int) -> None:
+    """Let this process have so many files open, if the system allows it: every member has some."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < number:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (number if hard == resource.RLIM_INFINITY else min(number, hard), hard)
+        )
 
 
 def _told(sweep: SweepFolder, number: int) -> str:

@@ -76,8 +76,7 @@ class Group:
 
     def member(self, state: RunState, number: int) -> RunState:
         """Return, of a state of the group, that of the solo run of member ``number``."""
-        schedule = jax.tree.map(lambda leaf: leaf[number], state.schedule)
-        return RunState(schedule, jax.tree.map(lambda leaf: leaf[number : number + 1], state.members))
+        return _taken(state, np.asarray(number), (np.asarray([number]),))
 
     def arranged(self, state: RunState, active: Sequence[bool] = ()) -> RunState:
         """Return the state in lanes, on the devices. Lanes with ``active`` members, if told, are dealt evenly to those."""
@@ -85,19 +84,12 @@ class Group:
             self.slots = evenly(self.slots, np.asarray(active), self.spread.number)
         # An empty place is a copy of its neighbour, an empty lane one of the first member's, and neither is ever read.
         filled = np.where(self.slots < 0, np.maximum(self.slots[:, :1], 0), self.slots)
-        lanes = RunState(
-            jax.tree.map(lambda leaf: leaf[filled[:, 0]], state.schedule),
-            jax.tree.map(lambda leaf: leaf[filled], state.members),
-        )
-        return self.spread.place(lanes, self.spread.of_members)
+        return self.spread.place(_taken(state, filled[:, 0], (filled,)), self.spread.of_members)
 
     def gathered(self, state: RunState) -> RunState:
         """Return a state in lanes in the order of the members, ``[n, ...]``."""
         lane, place = self._positions()
-        return RunState(
-            jax.tree.map(lambda leaf: leaf[lane], state.schedule),
-            jax.tree.map(lambda leaf: leaf[lane, place], state.members),
-        )
+        return _taken(state, lane, (lane, place))
 
     def advance(self, state: RunState, untils: Sequence[int]) -> tuple[RunState, list[dict[str, np.ndarray]]]:
         """Run each member until it has made so many iterations, or its lane is finished or broken; 0: as it is.
@@ -157,7 +149,9 @@ class Group:
     def evaluate(
         self, state: RunState, suite: Suite, keys: Sequence[jax.Array], attempts: int, wanted: Sequence[bool]
     ) -> LevelResults:
-        """Play a suite with the ``wanted`` members of a state in lanes. Leaves are NumPy, ``f32[n, L]``, 0 for the others.
+        """Play a suite with the ``wanted`` members of a state in lanes. Leaves are NumPy, ``f32[n, L]``.
+
+        Of members that are not wanted they say nothing.
 
         Consumes the ``keys``, one a member; those of a lane are the same.
         """
@@ -184,6 +178,15 @@ class Group:
         """Return of each member its lane and its place there, ``[n]`` each."""
         found = np.stack([np.argwhere(self.slots == number)[0] for number in range(len(self.configs))])
         return found[:, 0], found[:, 1]
+
+
+@jax.jit
+def _taken(state: RunState, of_schedule: np.ndarray, of_members: tuple[np.ndarray, ...]) -> RunState:
+    """Return parts of a state, by indices. One program: as many as there are leaves, over devices, could hang (`_first`)."""
+    return RunState(
+        jax.tree.map(lambda leaf: leaf[of_schedule], state.schedule),
+        jax.tree.map(lambda leaf: leaf[of_members], state.members),
+    )
 
 
 def _teacher_of(state: RunState, lane: int, place: int) -> Any:

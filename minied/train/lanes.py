@@ -13,7 +13,7 @@ import numpy as np
 from minied.errors import UserError
 from minied.hyperparameters import Hyperparameters
 from minied.registry import name_of
-from minied.spread import ALONE, Spread
+from minied.spread import ALONE, Spread, require_all_processes
 from minied.teachers.base import Schedule
 from minied.train.config import TrainConfig
 from minied.train.setting import Setting
@@ -100,7 +100,7 @@ def lanes_of(
             " JAX_NUM_CPU_DEVICES=N in its environment gives it more)"
         )
     on_cpu = jax.default_backend() == "cpu"
-    devices = wanted or (available if on_cpu else 1)
+    devices = wanted or (available if on_cpu or jax.process_count() > 1 else 1)
     schedules: dict[Hashable, list[int]] = {}
     for number, (config, setting) in enumerate(zip(configs, settings, strict=True)):
         key = (config.schedule_seed, config.updates, config.max_rollouts, plan_numbers(setting))
@@ -114,7 +114,9 @@ def lanes_of(
     slots = np.full((len(rows), min(width, longest)), -1)
     for row, members in zip(slots, rows, strict=True):
         row[: len(members)] = members
-    return slots, Spread("members", devices) if devices > 1 else ALONE
+    spread = Spread("members", devices) if devices > 1 else ALONE
+    require_all_processes(spread)
+    return slots, spread
 
 
 def plan_numbers(setting: Setting) -> tuple[float, ...]:

@@ -38,6 +38,10 @@ MAX_TRAINING_LEVELS = 200
 _LOOK = 0x100C  # names the keys of looks at a run, apart from those that the run itself uses
 
 
+class BrokenError(UserError):
+    """A run cannot go on: a score or a parameter of it is no finite number, or its teacher reports a fault."""
+
+
 class Memory(NamedTuple):
     """What a compiled training program needs of each device's memory, in bytes, as its compiler says."""
 
@@ -131,7 +135,7 @@ class Program:
         found = fetched(_faults(self._setting, state))
         told = complaint(self.config, found, lambda: fetched(state.members.teacher), self.counters(state)["iterations"])
         if told:
-            raise UserError(told)
+            raise BrokenError(told)
 
     def counters(self, state: RunState) -> dict[str, int]:
         """Return exact counts for each member: iterations, student updates, training steps, environment steps.

@@ -16,7 +16,8 @@ from minied.sweep.slurm import GroupJob, SlurmOptions
 QUIET = ("--quiet", "--no-pictures")
 
 
-@pytest.mark.parametrize("cluster", ["debug", pytest.param("local", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", ["debug", "local"])
 def test_jobs_do_what_this_process_does(minied, start, sweep_file, workplace, cluster):
     file = sweep_file("{ppo.num_minibatches: [1, 2]}" if cluster == "local" else "{seed: [0, 1]}", updates=6)
     assert minied("sweep", file, "--sweep-dir", "here", *QUIET)[0] == 0
@@ -28,14 +29,15 @@ def test_jobs_do_what_this_process_does(minied, start, sweep_file, workplace, cl
     assert (workplace / "s/table.json").read_bytes() == (workplace / "here/table.json").read_bytes()
 
 
-def test_a_job_whose_time_is_over_is_requeued_by_the_signal_that_came(monkeypatch, tmp_path):
+@pytest.mark.parametrize("came", [signal.SIGUSR2, signal.SIGUSR1, signal.SIGTERM])
+def test_a_job_whose_time_is_over_is_requeued(monkeypatch, tmp_path, came):
     """What is to be saved is saved by then; who set the handler before, submitit, does the rest."""
     heard = []
     monkeypatch.setattr(slurm, "open_sweep", lambda path: path)
-    monkeypatch.setattr(slurm, "work_on", lambda sweep, number: 128 + signal.SIGUSR2)
+    monkeypatch.setattr(slurm, "work_on", lambda sweep, number: 128 + came)
     before = signal.signal(signal.SIGUSR2, lambda number, frame: heard.append(number))
     try:
-        assert GroupJob(str(tmp_path), 3)() == 140
+        assert GroupJob(str(tmp_path), 3)() == 128 + came
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert heard == [signal.SIGUSR2]

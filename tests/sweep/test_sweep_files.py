@@ -101,7 +101,7 @@ def test_draws_lie_in_their_ranges_and_repeat():
       number: 64
       fields:
         ppo.learning_rate: {low: 1e-5, high: 1e-3, scale: log}
-        ppo.num_epochs: {low: 1, high: 4}
+        ppo.num_epochs: {low: 1, high: 4, scale: integer}
         teacher.temperature: {low: 0.1, high: 1.0}
         ppo.anneal: {choices: [constant, linear]}
     """
@@ -126,8 +126,8 @@ def test_draws_lie_in_their_ranges_and_repeat():
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_share_of_a_range_is_in_it(share):
     assert 2.0 <= Range(2.0, 5.0).at(share) <= 5.0
-    assert Range(2, 5).at(share) in (2, 3, 4, 5)
-    assert Range(1, 1000, "log").at(share) in range(1, 1001)
+    assert Range(2, 5, "integer").at(share) in (2, 3, 4, 5)
+    assert Range(1, 1000, "log_integer").at(share) in range(1, 1001)
     value = Range(1e-4, 1e-1, "log").at(share)
     assert math.log10(value) == pytest.approx(-4 + 3 * share, abs=1e-4)
 
@@ -174,6 +174,8 @@ def test_a_share_of_a_range_is_in_it(share):
         ("{base: quick, draws: {number: 2, fields: {seed: {low: 0, high: 1, scale: cube}}}}", "scale is 'cube'"),
         ("{base: quick, draws: {number: 2, nubmer: 2, fields: {seed: {choices: [1]}}}}", "unknown key 'draws.nubmer'"),
         ("{base: quick, draws: {number: 2, fields: {seed: {choices: []}}}}", "choices is []; allowed: a list"),
+        ("{base: quick, draws: {number: 2, fields: {seed: {low: 0.5, high: 3, scale: integer}}}}", "whole numbers"),
+        ("{base: quick, grid: {ppo.clip: [1], ppo: {clip: [2]}}}", "ppo.clip is listed twice in one section"),
         ("{base: [quick, quick], grid: {seed: [1]}}", "allowed: each once"),
         ("{base: quick, grid: {seed: [1]}, halving: {}}", "halving.first_env_steps is None; allowed: a whole number"),
         ("{base: quick, grid: {seed: [1]}, halving: {first_env_steps: 5, factor: 1}}", "halving.factor is 1; allowed"),
@@ -224,7 +226,7 @@ def test_a_mistake_in_a_point_is_told_in_one_line(text, arguments, told):
 
 def test_draws_need_no_scipy_warning_for_any_number():
     for number in (1, 3, 5, 100):
-        draws = Draws(number, "sobol", 0, {"ppo.clip": Range(0.0, 1.0), "seed": Range(0, 9)})
+        draws = Draws(number, "sobol", 0, {"ppo.clip": Range(0.0, 1.0), "seed": Range(0, 9, "integer")})
         assert len(draws.points()) == number
 
 
