@@ -8,6 +8,7 @@ import run_world
 
 from minied.run import training
 from minied.run.folder import RunFolder
+from minied.run.stopping import REQUEUE, StopFlag
 
 
 def evaluations(path):
@@ -76,7 +77,6 @@ def test_a_finished_run_can_be_prolonged_where_nothing_goes_by_its_length(minied
 def test_a_signal_saves_and_its_code_says_whether_to_start_again(
     minied, config_file, tmp_path, monkeypatch, name, code
 ):
-    from minied.run.stopping import REQUEUE
 
     advance, sent = run_world.Program.advance, []
 
@@ -104,3 +104,12 @@ def test_budgets_out_of_range_are_told(minied, config_file, options, told):
     code, _, err = minied("train", config_file, *options)
     assert code == 2
     assert told in err
+
+
+def test_the_own_copy_of_a_signal_that_another_process_told_of_is_no_second_wish():
+    """Slurm signals every process of a job, one after the other; it would end this one in the middle of its save."""
+    with StopFlag(quiet=True) as stop:
+        stop.ask(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        assert stop.exit_code == 138

@@ -371,3 +371,31 @@ def test_a_group_is_worked_on_by_one_process_at_a_time(minied, sweep_file, workp
     assert minied("sweep", sweep_file(), "--sweep-dir", "s", "--launcher", "print")[0] == 0
     with open_sweep(workplace / "s").locked(0):
         assert "is being worked on by another process" in told(minied, "sweep", "s", "--group", "0")
+
+
+@pytest.mark.parametrize("more", ["", "halving: {first_env_steps: 400, factor: 2}"])
+@pytest.mark.slow
+def test_members_of_one_lane_that_end_early_stay_as_they_were_after_a_resume(
+    minied, sweep_file, workplace, monkeypatch, more
+):
+    """As on an accelerator, where they go on beside their neighbours, unread: stopped after every chunk, it ends the same."""
+    real = groups.lanes_of
+    monkeypatch.setattr(groups, "lanes_of", lambda configs, settings, width: real(configs, settings, 8))
+    file = sweep_file("{target: [0.01, 1.0], ppo.learning_rate: [1e-3, 1e-2, 1e-1]}", more=more, updates=12)
+    assert minied("sweep", file, "--sweep-dir", "unbroken", *QUIET)[0] == 0
+    advance = groups.Group.advance
+
+    def advance_and_signal(self, state, untils):
+        signal.raise_signal(signal.SIGUSR1)
+        return advance(self, state, untils)
+
+    monkeypatch.setattr(groups.Group, "advance", advance_and_signal)
+    stops = 0
+    while (code := minied("sweep", file, "--sweep-dir", "s", *QUIET, *(["--resume"] if stops else []))[0]) == 138:
+        stops += 1
+    assert code == 0
+    assert stops > 5
+    assert tables(workplace / "s") == tables(workplace / "unbroken")
+    assert rows(workplace / "s") == rows(workplace / "unbroken")
+    ends = open_sweep(workplace / "s").status(0)["members"]
+    assert {"finished", "target" if not more else "cut"} <= {end.partition(":")[0] for end in ends.values()}
