@@ -3,8 +3,9 @@
 Workload: 4 seeds × 3 learning rates × 2 replay probabilities of the preset `quick` (PLR⊥, 13×13 mazes, 32 environments × 256
 steps), so many updates each, evaluated before and after, with a checkpoint at the end. On CPU.
 
-Counted: wall time of everything from the start of the first process to the end of the last; seconds in which chunks were
-computed that also compiled or loaded the training program, summed over processes; environment steps of all members. Each way
+Counted: wall time of everything from the start of the first process to the end of the last; seconds of compiling the
+sweep's training program, and those of first chunks, which compile or load it, summed over the processes; seconds in which
+chunks were computed (of a sweep those of all members, of processes summed); environment steps of all members. Each way
 begins with an empty folder of compiled programs; the 24 processes share one, as they would, so that most of them load what
 another has compiled. With `--predict` also what `minied sweep --plan` said of memory and time, beside what was measured.
 
@@ -16,7 +17,6 @@ import concurrent.futures
 import itertools
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -42,6 +42,7 @@ def rows_of(runs: list[Path]) -> dict[str, Any]:
     return {
         "env_steps": sum(rows[-1]["env_steps"] for rows in timing),
         "first_chunk_seconds": [rows[0]["seconds"] for rows in timing],
+        "training_seconds": [sum(row["seconds"] for row in rows) for rows in timing],
     }
 
 
@@ -51,16 +52,21 @@ def as_sweep(folder: Path, options: list[str]) -> dict[str, Any]:
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     start = time.monotonic()
     command = [*MINIED, "sweep", "sweep.yaml", "--sweep-dir", "sweep", "--no-pictures", *options]
-    done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    with (folder / "out.txt").open("w") as out:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - start
-    told = [line for line in done.stdout.splitlines() if line.startswith("group")]
+    assert status == 0, (folder / "out.txt").read_text()
+    told = [line for line in (folder / "out.txt").read_text().splitlines() if line.startswith("group")]
+    compiled = sum(float(line.split("compiled in ")[1].split(" s")[0]) for line in told)
     rows = rows_of(sorted((folder / "sweep/members").iterdir()))
     return {
         "wall_seconds": round(seconds, 1),
         "env_steps": rows["env_steps"],
         "plan": told,
-        "first_chunk_seconds": round(max(rows["first_chunk_seconds"]), 1),
-        "peak_resident_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
+        "compile_seconds": round(compiled, 1),
+        "training_seconds": round(max(rows["training_seconds"]), 1),
+        "peak_resident_gib": round(usage.ru_maxrss / 2**20, 2),
     }
 
 
@@ -93,14 +99,24 @@ def as_processes(folder: Path, options: list[str], at_once: int) -> dict[str, An
         "wall_seconds": round(seconds, 1),
         "env_steps": rows["env_steps"],
         "first_chunk_seconds": round(sum(rows["first_chunk_seconds"]), 1),
+        "training_seconds": round(sum(rows["training_seconds"]), 1),
     }
 
 
-def same_rows(folder: Path) -> bool:
-    """Whether every member wrote the rows of metrics that its process wrote, byte for byte."""
-    members = sorted((folder / "sweep/members").iterdir())
-    pairs = zip(members, sorted(folder.glob("run??")), strict=True)
-    return all((a / "metrics.jsonl").read_bytes() == (b / "metrics.jsonl").read_bytes() for a, b in pairs)
+def compared_rows(folder: Path) -> dict[str, Any]:
+    """How many members wrote the very rows of metrics of their processes, and, of the others, where they first differ."""
+    members, differing = sorted((folder / "sweep/members").iterdir()), {}
+    for number, (a, b) in enumerate(zip(members, sorted(folder.glob("run??")), strict=True)):
+        ours, theirs = (
+            [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (a, b)
+        )
+        for mine, other in zip(ours, theirs, strict=True):
+            names = [name for name, value in mine["metrics"].items() if value != other["metrics"][name]]
+            if names:
+                first = {name: [mine["metrics"][name], other["metrics"][name]] for name in names[:3]}
+                differing[number] = {"iterations": mine["iterations"]} | first
+                break
+    return {"same_bytes": len(members) - len(differing), "first_differences": differing}
 
 
 def main() -> None:
@@ -123,7 +139,7 @@ def main() -> None:
             told["sweep"] = as_sweep(folder, options)
             told["processes"] = as_processes(folder, options, arguments.at_once)
             told["ratio_of_wall_times"] = round(told["processes"]["wall_seconds"] / told["sweep"]["wall_seconds"], 2)
-            told["rows_are_the_same_bytes"] = same_rows(folder)
+            told["rows"] = compared_rows(folder)
             print(json.dumps(told, indent=2), flush=True)
 
 

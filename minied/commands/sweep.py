@@ -1,6 +1,7 @@
 """``minied sweep``: many runs from one file, as members of few programs, here or on a cluster."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def _of_file(path: Path, arguments: list[str]) -> int:
         known = presets.sweeps()
         if str(path) not in known:
             raise UserError(
-                f"the sweep file {path} does not exist; allowed: a YAML file, the folder of a sweep, or one of"
+                f"the sweep file or folder {path} does not exist; allowed: a YAML file, the folder of a sweep, or one of"
                 f" {', '.join(known)}"
             )
         path = known[str(path)]
@@ -125,6 +126,12 @@ def _of_file(path: Path, arguments: list[str]) -> int:
     folder = Path(options.sweep_dir) if options.sweep_dir else default_path(file.name, points, file.halving)
     fingerprint = fingerprint_of(points, file.halving)
     if options.resume:
+        if not folder.exists():
+            others = sorted(str(each) for each in folder.parent.glob(f"sweep-{file.name}-*"))
+            found = f"; there are {', '.join(others)}: `minied sweep FOLDER --resume`" if others else ""
+            raise UserError(
+                f"there is no sweep {folder}: its members are those of the file and the same options{found}"
+            )
         sweep = open_sweep(folder)
         require_same(sweep, fingerprint)
         return _launch(sweep, options)
@@ -137,7 +144,9 @@ def _of_file(path: Path, arguments: list[str]) -> int:
         groups = members.groups_of([point.config for point in points])
         for each in groups:
             plan.trained_of([points[number].config for number in each]).check()
-        return _launch(create(folder, points, groups, file.halving, file.name), options)
+        sweep = create(folder, points, groups, file.halving, file.name)
+        _tell(f"made {sweep.path}: {len(points)} members in {plan.counted(len(groups), 'group')}", options)
+        return _launch(sweep, options)
     with make_reporter(quiet=options.quiet or options.json) as reporter:
         limit = int(options.memory_gb * 2**30) or plan.available_bytes()
         if options.launcher == "processes":
@@ -152,7 +161,13 @@ def _of_file(path: Path, arguments: list[str]) -> int:
     if options.plan:
         return 0
     sweep = create(folder, points, groups, file.halving, file.name)
+    _tell(f"made {sweep.path}; if it is stopped: minied sweep {sweep.path} --resume", options)
     return _launch(sweep, options, dict(enumerate(trained)))
+
+
+def _tell(line: str, options: SweepOptions) -> None:
+    if not (options.quiet or options.json):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _has_suite(config: Any) -> bool:
@@ -180,6 +195,7 @@ def _launch(sweep: Any, options: SweepOptions, trained: Any = None) -> int:
     missing = sweep.unfinished()
     if options.launcher == "print":
         print("\n".join(launch.lines_of(sweep, missing)))
+        _tell(f"run these in any order; the last one writes the table, or: minied sweep {sweep.path} --table", options)
         return 0
     code = 0
     if not missing:

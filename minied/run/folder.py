@@ -150,6 +150,8 @@ def refuse_existing(path: Path) -> None:
 def open_run(path: Path) -> RunFolder:
     """Return the run folder at ``path``. Raises `UserError` if it is not one, or has another schema version."""
     if not (path / "config.json").is_file():
+        if (path / "sweep.json").is_file():
+            raise UserError(f"{path} is a sweep, not a run; allowed: `minied sweep {path}`, or a run in its members/")
         found = "it has no config.json" if path.is_dir() else "it is a file" if path.exists() else "it does not exist"
         raise UserError(f"{path} is not a run folder: {found}; allowed: a folder that `minied train` made")
     folder = RunFolder(path)

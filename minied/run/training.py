@@ -310,7 +310,8 @@ class Session:
         if len(self.members) == 1:
             seen = phases_in(self.config.env.milestones, rows[0].get("statistics", {}))
             return f"after {self.updates} updates: {rates[0]:.0%} {means}{seen}"
-        return f"after {self.updates} updates: {max(rates):.0%} {means} by the best of {len(rates)}, mean {_mean(rates):.0%}"
+        told = f"{max(rates):.0%} {means} by the best of {len(rates)} members, mean {_mean(rates):.0%}"
+        return f"after {self.updates} updates: {told}"
 
     def _waits(self, member: Member) -> bool:
         """Return whether a member has come to the next rung of the rule, where it waits for the others."""

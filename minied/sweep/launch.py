@@ -74,6 +74,7 @@ def run_processes(
                 reporter.note(f"group {number} begins; its log is {log.name}")
             if stop.is_set and not passed_on:
                 passed_on = True
+                reporter.note(f"stopping: {len(running)} groups save what they did")
                 for process in running.values():
                     process.send_signal(stop.signal_number)
             for number, process in list(running.items()):

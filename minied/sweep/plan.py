@@ -5,6 +5,7 @@ they take is measured on a few, as so many seconds a batch of steps and so many 
 """
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ class Needs:
     lanes: int  # that go one after the other or over devices; members beyond go side by side
     memory: Memory  # of each device
     bytes: int  # of main memory in all on CPU, else of each device: the program and copies of the state
+    resident: int  # bytes of main memory that this process held once it had compiled; those above come on top
     compile_seconds: float
     seconds: float | None = None  # of the whole training, without compiling; None if it was not timed
     counted: dict[str, int] | None = None  # what all members will have come to
@@ -65,7 +67,7 @@ def fitted(
         needs, trained = [], []
         for members in groups:
             one = trained_of([configs[number] for number in members])
-            tell(f"compiling for {len(members)} members")
+            tell(f"compiling for {counted(len(members), 'member')}")
             need = measured_memory(one, tuple(members))
             if need.bytes > limit:
                 most[program_key(configs[members[0]])] = _fitting(need, limit, configs[members[0]])
@@ -97,7 +99,7 @@ def measured_memory(trained: Trained, members: tuple[int, ...]) -> Needs:
     on_cpu = jax.default_backend() == "cpu"
     total = memory.total * (trained.spread.number if on_cpu else 1) + (COPIES if on_cpu else COPIES - 1) * size
     lanes = trained.group.slots.shape[0] if isinstance(trained, Several) else 1
-    return Needs(members, trained.spread, lanes, memory, total, time.monotonic() - start)
+    return Needs(members, trained.spread, lanes, memory, total, resident_bytes(), time.monotonic() - start)
 
 
 def timed(trained: Trained, configs: Sequence[TrainConfig], needs: Needs, seconds: float) -> Needs:
@@ -188,6 +190,14 @@ def available_bytes() -> int:
     return max(min(free), 0)
 
 
+def resident_bytes() -> int:
+    """Return the main memory that this process holds; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+
+
 def _free_of_system(text: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in text.splitlines() if line.startswith("MemAvailable:"))
 
@@ -199,19 +209,23 @@ def split_by(points: Sequence[Point]) -> list[str]:
 
 def told(points: Sequence[Point], needs: Sequence[Needs], limit: int) -> list[str]:
     """Return a plan as lines for a person."""
-    many = f"{len(needs)} groups" if len(needs) > 1 else "1 group"
     fields = split_by(points)
-    lines = [f"{len(points)} members in {many}" + (f", split by {', '.join(fields)}" if fields else "")]
+    lines = [
+        f"{counted(len(points), 'member')} in {counted(len(needs), 'group')}"
+        + (f", split by {', '.join(fields)}" if fields else "")
+    ]
     for i, each in enumerate(needs):
         devices = f" on {each.spread.number} devices" if each.spread.number > 1 else ""
-        memory = f"{told_bytes(each.bytes)} of {told_bytes(limit)}"
+        memory = (
+            f"{told_bytes(each.bytes)} of {told_bytes(limit)}, on top of {told_bytes(each.resident)} for the process"
+        )
         parts = [f"group {i}: {_members(each.members)}{devices}", memory, f"compiled in {each.compile_seconds:.0f} s"]
         if each.counted:
             parts.append(
                 f"{each.counted['student_updates']:,} updates, {each.counted['env_steps']:,} environment steps"
             )
             unknown = "time unknown: no update was seen; try more --plan-seconds"
-            parts.append(unknown if each.seconds is None else f"about {duration(each.seconds)}")
+            parts.append(unknown if each.seconds is None else f"about {duration(each.seconds)} without compiling")
         lines.append("; ".join(parts))
     known = [each.seconds for each in needs if each.seconds is not None]
     if len(needs) > 1 and len(known) == len(needs):
@@ -233,6 +247,11 @@ def _members(members: Sequence[int]) -> str:
         return f"member {first}"
     span = f"{first} to {last}" if last - first + 1 == len(members) else f"{first}, {members[1]}, …, {last}"
     return f"{len(members)} members ({span})"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return so many of something in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def told_bytes(number: int) -> str:

@@ -134,7 +134,9 @@ def printed(lines: list[Line], most: int = 30) -> Any:
     names = list(dict.fromkeys(name for line in lines for name in line.fields))
     shown = f", the best {most} of {len(lines)}" if len(lines) > most else ""
     table = Table(
-        title=f"solve rate, at the last evaluation of each member{shown}" if lines and lines[0].iqm else "solve rate",
+        title=f"solve rate at the last evaluation of each member, by IQM over members and entries{shown}"
+        if lines and lines[0].iqm
+        else "solve rate",
         title_justify="left",
         box=box.SIMPLE,
         padding=0,

@@ -270,7 +270,9 @@ def _first(members: Any) -> Any:
 
 
 def _alone(tree: Any) -> Any:
-    return jax.device_put(tree, jax.devices()[0])
+    """Return what every device has whole on the first device of this process."""
+    here = jax.tree.map(lambda leaf: leaf if leaf.is_fully_addressable else leaf.addressable_data(0), tree)
+    return jax.device_put(here, jax.local_devices()[0])
 
 
 @jax.jit

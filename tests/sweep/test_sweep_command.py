@@ -337,7 +337,7 @@ def test_mistakes_are_told_before_anything_starts(minied, sweep_file, workplace,
     file = sweep_file()
     monkeypatch.setattr(groups.Group, "compile", lambda self: 1 / 0)
     assert "needs a sweep file" in told(minied, "sweep")
-    assert "the sweep file nothing.yaml does not exist" in told(minied, "sweep", "nothing.yaml")
+    assert "the sweep file or folder nothing.yaml does not exist" in told(minied, "sweep", "nothing.yaml")
     assert "unknown option '--jbos'" in told(minied, "sweep", file, "--jbos", "3")
     assert "--jobs is 0; allowed: at least 1" in told(minied, "sweep", file, "--jobs", "0")
     assert "listed twice" in told(minied, "sweep", file, "--seed", "3")
@@ -378,7 +378,7 @@ def test_a_group_is_worked_on_by_one_process_at_a_time(minied, sweep_file, workp
 def test_members_of_one_lane_that_end_early_stay_as_they_were_after_a_resume(
     minied, sweep_file, workplace, monkeypatch, more
 ):
-    """As on an accelerator, where they go on beside their neighbours, unread: stopped after every chunk, it ends the same."""
+    """As on an accelerator, where they go on beside their neighbours, unread; stopped after every chunk."""
     real = groups.lanes_of
     monkeypatch.setattr(groups, "lanes_of", lambda configs, settings, width: real(configs, settings, 8))
     file = sweep_file("{target: [0.01, 1.0], ppo.learning_rate: [1e-3, 1e-2, 1e-1]}", more=more, updates=12)
