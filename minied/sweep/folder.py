@@ -71,15 +71,19 @@ class SweepFolder:
         return self.path / "groups" / f"{number:03}"
 
     def status(self, number: int) -> dict[str, Any]:
-        """Return what is known of a group: its ``state`` (waiting, running, paused, failed, finished), an error, ends."""
+        """Return what is known of a group: its ``state``, and of some an ``error``, ``members`` with their ends, a ``job``.
+
+        The states are waiting, running, paused, failed and finished.
+        """
         file = self.group(number) / "status.json"
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"state": "waiting"}
 
     def tell(self, number: int, state: str, **more: Any) -> None:
-        """Write down what is known of a group."""
+        """Write down what is known of a group; the job that it was submitted as is kept."""
         if not hosts.is_primary():
             return
-        text = json.dumps({"state": state} | more, indent=2) + "\n"
+        job = {name: value for name, value in self.status(number).items() if name == "job"}
+        text = json.dumps({"state": state} | job | more, indent=2) + "\n"
         write_whole(self.group(number) / "status.json", lambda path: path.write_text(text, encoding="utf-8"))
 
     def unfinished(self) -> list[int]:

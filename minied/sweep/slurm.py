@@ -9,6 +9,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,12 @@ class GroupJob:
 def submit(sweep: SweepFolder, groups: Sequence[int], options: SlurmOptions, reporter: Reporter) -> int:
     """Submit the groups as jobs. Return 0, or with ``options.wait`` 1 if one of them failed."""
     options.check()
+    queued = {} if options.cluster else {number: job for number in groups if (job := _queued_job(sweep, number))}
+    for number, job in queued.items():
+        reporter.note(f"group {number} is job {job} still, and is not submitted again")
+    groups = [number for number in groups if number not in queued]
+    if not groups:
+        return 0
     folder = sweep.path / "slurm"
     executor = _submitit().AutoExecutor(
         folder=folder, cluster=options.cluster or "slurm", slurm_max_num_timeout=options.requeues
@@ -123,12 +130,21 @@ def submit(sweep: SweepFolder, groups: Sequence[int], options: SlurmOptions, rep
     with executor.batch():
         jobs = [executor.submit(GroupJob(path, number)) for number in groups]
     for number, job in zip(groups, jobs, strict=True):
+        if not options.cluster:
+            sweep.tell(number, sweep.status(number)["state"], job=job.job_id)
         reporter.note(f"group {number} is job {job.job_id}; its logs lie in {folder}")
     if not (options.wait or options.cluster == "debug"):
         reporter.note(f"when they are over: minied sweep {sweep.path} --table")
         return 0
     codes = [_code_of(job, reporter) for job in jobs]  # waits for all of them
     return int(any(codes))
+
+
+def _queued_job(sweep: SweepFolder, number: int) -> str:
+    """Return the job of a group that Slurm still knows, or an empty string."""
+    job = sweep.status(number).get("job", "")
+    known = job and subprocess.run(["squeue", "-h", "-j", job], capture_output=True, text=True)
+    return job if known and known.returncode == 0 and known.stdout.strip() else ""
 
 
 def _code_of(job: Any, reporter: Reporter) -> int:

@@ -84,7 +84,7 @@ def test_list(minied):
     code, out, _ = minied("list", "--json")
     data = json.loads(out)
     assert code == 0
-    assert set(data) == {"envs", "teachers", "scores", "bonuses", "suites", "presets"}
+    assert set(data) == {"envs", "teachers", "scores", "bonuses", "suites", "presets", "sweeps"}
     assert "robust_plr" in data["teachers"]
     assert "quick" in data["presets"]
     code, out, _ = minied("list", "suites", "--env", run_world.ENV, "--json")

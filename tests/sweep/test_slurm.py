@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from minied.errors import UserError
+from minied.run.console import QuietReporter
 from minied.sweep import slurm
 from minied.sweep.folder import open_sweep
 from minied.sweep.slurm import GroupJob, SlurmOptions
@@ -79,3 +80,22 @@ def test_a_real_slurm_runs_an_array(minied, sweep_file, workplace):
     assert minied("sweep", file, "--sweep-dir", "s", *options, *QUIET)[0] == 0
     assert open_sweep(workplace / "s").unfinished() == []
     assert os.listdir(workplace / "s/slurm")
+
+
+def test_a_group_whose_job_slurm_still_knows_is_not_submitted_again(minied, sweep_file, workplace, monkeypatch):
+    minied("sweep", sweep_file("{seed: [0]}"), "--sweep-dir", "s", "--launcher", "print")
+    sweep, notes = open_sweep(workplace / "s"), []
+    sweep.tell(0, "waiting", job="17_0")
+    sweep.tell(0, "running")  # by the job itself
+    assert sweep.status(0) == {"state": "running", "job": "17_0"}
+    (workplace / "squeue").write_text("#!/bin/sh\necho $3 is running\n")
+    (workplace / "srun").write_text("#!/bin/sh\n")
+    for name in ("squeue", "srun"):
+        (workplace / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(workplace), prepend=os.pathsep)
+    reporter = QuietReporter()
+    monkeypatch.setattr(reporter, "note", notes.append)
+    assert slurm.submit(sweep, [0], SlurmOptions(), reporter) == 0
+    assert notes == ["group 0 is job 17_0 still, and is not submitted again"]
+    (workplace / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    assert slurm._queued_job(sweep, 0) == ""
