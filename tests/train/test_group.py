@@ -19,8 +19,8 @@ from minied.train.setting import Setting
 
 N = 7
 BY_DEFAULT = ("domain_randomization", "robust_plr")
-ROUNDED = ("learning_progress",)
-"""Of this teacher the learner of a group is fused otherwise than alone, at least unoptimised: equal to rounding."""
+ROUNDED = ("learning_progress", "windowed_slope")
+"""Of these teachers the learner of a group is fused otherwise than alone, at least unoptimised: equal to rounding."""
 
 
 def other_rates(teacher):
