@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from minied.errors import UserError, suggestion
+from minied.errors import UserError
+from minied.sweep.fields import dotted, require_keys
 
 Method = Literal["random", "sobol"]
 Scale = Literal["linear", "log", "integer", "log_integer"]
@@ -69,15 +70,7 @@ class Draws:
     @classmethod
     def parse(cls, data: Any, source: str) -> "Draws":
         """Return what the data of the section say. Raises `UserError`."""
-        from minied.sweep.file import dotted
-
-        if not isinstance(data, Mapping):
-            raise UserError(f"{source}: draws is {data!r}; allowed: a mapping with {', '.join(_KEYS)}")
-        for key in data:
-            if key not in _KEYS:
-                raise UserError(
-                    f"{source}: unknown key 'draws.{key}'{suggestion(key, _KEYS)}; known: {', '.join(_KEYS)}"
-                )
+        require_keys(data, _KEYS, "draws", source)
         number, method, seed = data.get("number"), data.get("method", "random"), data.get("seed", 0)
         for name, value, least in (("number", number, 1), ("seed", seed, 0)):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:

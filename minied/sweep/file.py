@@ -25,6 +25,7 @@ from typing import Any
 
 from minied.errors import UserError, suggestion
 from minied.sweep.draws import Draws
+from minied.sweep.fields import dotted
 from minied.sweep.halving import Halving
 from minied.yaml_text import read_yaml
 
@@ -94,34 +95,6 @@ def parse(data: Any, source: str, name: str = "sweep") -> SweepFile:
     if number > MAX_POINTS:
         raise UserError(f"{source} has {number} points; allowed: at most {MAX_POINTS}")
     return file
-
-
-def dotted(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested fields by their dotted names, with underscores; ``teacher: plr`` is ``teacher.name``.
-
-    Raises `UserError` for a field that is there in two forms.
-    """
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        name = f"{prefix}{key}".replace("-", "_")
-        name = f"{name}.name" if name in ("env", "teacher", "bonus") and not isinstance(value, Mapping) else name
-        found = dotted(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-        for twice in found.keys() & flat.keys():
-            raise UserError(f"{twice} is listed twice in one section of a sweep; allowed: each field once")
-        flat |= found
-    return flat
-
-
-def nested(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted fields as nested data, the form of a config file."""
-    data: dict[str, Any] = {}
-    for name, value in fields.items():
-        *sections, last = name.split(".")
-        place = data
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = value
-    return data
 
 
 def _bases(value: Any, source: str) -> tuple[str, ...]:

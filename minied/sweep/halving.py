@@ -14,9 +14,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minied.errors import UserError, suggestion
+from minied.errors import UserError
 from minied.run.metrics import member_mean
 from minied.run.training import FAILED, Member
+from minied.sweep.fields import require_keys
 
 _OF_THE_SEED = ("seed", "schedule_seed")
 
@@ -36,13 +37,7 @@ class Halving:
     def parse(cls, data: Any, source: str) -> "Halving":
         """Return what the data of the section say. Raises `UserError`."""
         names = [field.name for field in dataclasses.fields(cls)]
-        if not isinstance(data, Mapping):
-            raise UserError(f"{source}: halving is {data!r}; allowed: a mapping with {', '.join(names)}")
-        for key in data:
-            if key not in names:
-                raise UserError(
-                    f"{source}: unknown key 'halving.{key}'{suggestion(key, names)}; known: {', '.join(names)}"
-                )
+        require_keys(data, names, "halving", source)
         for name, least in (("first_env_steps", 1), ("factor", 2), ("at_least", 1)):
             value = data.get(name, getattr(cls, name, None))
             if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -29,15 +29,15 @@ def run_here(
 ) -> int:
     """Work on the groups one after the other in this process. Return the code of a stop, 1 if one failed, or 0."""
     failed = False
-    with StopFlag(quiet=quiet) as between:  # of signals that come when no group listens
+    with StopFlag(quiet=quiet) as stop:  # one for all groups: a signal may come between two
         for number in groups:
             try:
-                code = work_on(sweep, number, quiet=quiet, trained=(trained or {}).get(number))
+                code = work_on(sweep, number, quiet=quiet, trained=(trained or {}).get(number), stop=stop)
             except UserError as error:  # another process works on it
                 make_reporter(quiet=True).warn(str(error))
                 code = 1
-            if code >= 128 or between.is_set:
-                return max(code, between.exit_code)
+            if stop.is_set:
+                return stop.exit_code
             failed |= code != 0
     return int(failed)
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from minied.config import presets
 from minied.config.parsing import parse_config
 from minied.errors import UserError
-from minied.sweep.file import SweepFile, nested
+from minied.sweep.fields import nested
+from minied.sweep.file import SweepFile
 from minied.train.config import TrainConfig
 from minied.train.lanes import program_key, splitting_fields
 

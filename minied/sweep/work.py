@@ -22,11 +22,19 @@ from minied.train.program import BrokenError
 FAILED_CODE = 1
 
 
-def work_on(sweep: SweepFolder, number: int, *, quiet: bool = False, trained: Trained | None = None) -> int:
+def work_on(
+    sweep: SweepFolder,
+    number: int,
+    *,
+    quiet: bool = False,
+    trained: Trained | None = None,
+    stop: StopFlag | None = None,
+) -> int:
     """Train a group from where it is to its end, or until it is asked to stop. Return the exit code.
 
-    0 if it is over, 130, 143 or 138 if it was stopped by a signal, 1 if it failed, which is told in its status and in a
-    line. A group that is finished is left as it is. ``trained`` is what trains it, if that is compiled already.
+    0 if it is over, 130, 143, 138 or 140 if it was stopped by a signal, 1 if it failed, which is told in its status and in a
+    line. A group that is finished is left as it is. ``trained`` is what trains it, if that is compiled already;
+    ``stop`` is the wish to stop of who works on several groups.
 
     Raises `UserError` if another process works on it.
     """
@@ -35,7 +43,7 @@ def work_on(sweep: SweepFolder, number: int, *, quiet: bool = False, trained: Tr
             return 0
         sweep.tell(number, "running")
         try:
-            return _train(sweep, number, quiet=quiet, trained=trained)
+            return _train(sweep, number, quiet=quiet, trained=trained, stop=stop)
         except KeyboardInterrupt:
             sweep.tell(number, "paused")
             return 130
@@ -47,11 +55,11 @@ def work_on(sweep: SweepFolder, number: int, *, quiet: bool = False, trained: Tr
             sweep.tell(number, "failed", error=told)
             if not hosts.is_primary():
                 raise  # its own words may be the only ones
-            make_reporter(quiet=True, silent=not hosts.is_primary()).warn(f"group {number} failed: {told}")
+            make_reporter(quiet=True).warn(f"group {number} failed: {told}")
             return FAILED_CODE
 
 
-def _train(sweep: SweepFolder, number: int, *, quiet: bool, trained: Trained | None) -> int:
+def _train(sweep: SweepFolder, number: int, *, quiet: bool, trained: Trained | None, stop: StopFlag | None) -> int:
     folders = [sweep.member(each) for each in sweep.groups[number]]
     configs = [folder.config() for folder in folders]
     trained, primary = trained or trained_of(configs), hosts.is_primary()
@@ -60,7 +68,7 @@ def _train(sweep: SweepFolder, number: int, *, quiet: bool, trained: Trained | N
     with contextlib.ExitStack() as stack:
         for folder in folders:
             stack.enter_context(folder.locked())
-        stop = stack.enter_context(StopFlag(quiet=quiet or not primary))
+        stop = stop or stack.enter_context(StopFlag(quiet=quiet or not primary))
         checkpoints = stack.enter_context(Checkpoints(directory, _fingerprint(configs)))
         begun = bool(checkpoints.steps())
         restored, warnings = restore(trained, folders, checkpoints)

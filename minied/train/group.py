@@ -168,11 +168,14 @@ class Group:
     def _numbers(self) -> tuple[Setting, Setting | None]:
         """Return the numbers of each lane ``[G]``, and of each of its members ``[G, M]`` if there are several."""
         filled = np.where(self.slots < 0, np.maximum(self.slots[:, :1], 0), self.slots)
-        stacked: Setting = jax.tree.map(lambda *leaves: jnp.stack(leaves), *self._settings)
-        shared = jax.tree.map(lambda leaf: leaf[filled[:, 0]], stacked)
-        several = self.slots.shape[1] > 1
-        parts = self.spread.place((shared, jax.tree.map(lambda leaf: leaf[filled], stacked)), self.spread.of_members)
-        return (parts[0], parts[1]) if several else (parts[0], None)
+        shared = jax.tree.map(lambda leaf: leaf[filled[:, 0]], self._stacked)
+        own = jax.tree.map(lambda leaf: leaf[filled], self._stacked) if self.slots.shape[1] > 1 else None
+        return self.spread.place((shared, own), self.spread.of_members)
+
+    @functools.cached_property
+    def _stacked(self) -> Setting:
+        """The numbers of the members, NumPy leaves ``[n]``."""
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *self._settings)
 
     def _positions(self) -> tuple[np.ndarray, np.ndarray]:
         """Return of each member its lane and its place there, ``[n]`` each."""

@@ -12,6 +12,7 @@ from minied.config.parsing import NoOptions
 from minied.errors import UserError
 from minied.sweep import file as files
 from minied.sweep.draws import Draws, Range
+from minied.sweep.fields import nested
 from minied.sweep.points import groups_of, points_of, refuse_several_programs
 from minied.train.lanes import program_key
 from minied.yaml_text import read_yaml
@@ -37,9 +38,9 @@ def test_a_grid_is_every_combination_the_last_field_fastest():
 
 def test_nested_and_dotted_fields_are_the_same():
     dotted = parsed("{base: quick, grid: {ppo.learning-rate: [0.1], teacher: [plr, accel]}}")
-    nested = parsed("{base: quick, grid: {ppo: {learning_rate: [0.1]}, teacher: {name: [plr, accel]}}}")
-    assert dotted.grid == nested.grid == {"ppo.learning_rate": (0.1,), "teacher.name": ("plr", "accel")}
-    assert files.nested({"ppo.clip": 1, "ppo.gamma": 2, "seed": 3}) == {"ppo": {"clip": 1, "gamma": 2}, "seed": 3}
+    by_section = parsed("{base: quick, grid: {ppo: {learning_rate: [0.1]}, teacher: {name: [plr, accel]}}}")
+    assert dotted.grid == by_section.grid == {"ppo.learning_rate": (0.1,), "teacher.name": ("plr", "accel")}
+    assert nested({"ppo.clip": 1, "ppo.gamma": 2, "seed": 3}) == {"ppo": {"clip": 1, "gamma": 2}, "seed": 3}
 
 
 def test_bases_list_and_grid_are_combined():
