@@ -104,19 +104,30 @@ def as_processes(folder: Path, options: list[str], at_once: int) -> dict[str, An
 
 
 def compared_rows(folder: Path) -> dict[str, Any]:
-    """How many members wrote the very rows of metrics of their processes, and, of the others, where they first differ."""
-    members, differing = sorted((folder / "sweep/members").iterdir()), {}
-    for number, (a, b) in enumerate(zip(members, sorted(folder.glob("run??")), strict=True)):
+    """How many members wrote the very rows of their processes, and, of the others, which metrics differ and by how much."""
+    names, same, pairs = ("metrics.jsonl", "evaluations.jsonl"), 0, 0
+    differing: dict[str, float] = {}
+    for member, run in zip(sorted((folder / "sweep/members").iterdir()), sorted(folder.glob("run??")), strict=True):
+        pairs += 1
+        same += all((member / name).read_bytes() == (run / name).read_bytes() for name in names)
         ours, theirs = (
-            [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (a, b)
+            [json.loads(line) for name in names for line in (each / name).read_text().splitlines()]
+            for each in (member, run)
         )
         for mine, other in zip(ours, theirs, strict=True):
-            names = [name for name, value in mine["metrics"].items() if value != other["metrics"][name]]
-            if names:
-                first = {name: [mine["metrics"][name], other["metrics"][name]] for name in names[:3]}
-                differing[number] = {"iterations": mine["iterations"]} | first
-                break
-    return {"same_bytes": len(members) - len(differing), "first_differences": differing}
+            for name, (a, b) in _numbers_that_differ(mine, other).items():
+                differing[name] = max(differing.get(name, 0.0), abs(a - b) / max(abs(a), abs(b)))
+    return {"members": pairs, "same_bytes": same, "largest_relative_difference": differing}
+
+
+def _numbers_that_differ(mine: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    found = {}
+    for name, value in mine.items():
+        if isinstance(value, dict):
+            found |= _numbers_that_differ(value, other[name])
+        elif value != other[name]:
+            found[name] = (float(value), float(other[name]))
+    return found
 
 
 def main() -> None:

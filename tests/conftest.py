@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Most of the time of the tests is XLA compiling small programs; unoptimised code comes out three to four times sooner, and
@@ -36,3 +36,15 @@ def _compiled_programs_do_not_pile_up() -> Iterator[None]:
 def _memory_maps() -> int:
     maps = Path("/proc/self/maps")  # Linux only
     return len(maps.read_bytes().splitlines()) if maps.exists() else 0
+
+
+@pytest.fixture
+def minied(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process: its exit code, standard output, standard error."""
+    from minied.cli import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(each) for each in arguments])
+        return code, *capsys.readouterr()
+
+    return run

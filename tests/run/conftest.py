@@ -1,10 +1,9 @@
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from commands import started_commands
 from fake_minied import fake_program_module
 from run_world import ENV, TEACHER
 
@@ -42,38 +41,7 @@ def config_file(document, tmp_path):
 
 
 @pytest.fixture
-def minied(capsys):
-    """Run a command in this process: its exit code, standard output, standard error."""
-    from minied.cli import main
-
-    def run(*arguments):
-        code = main([str(each) for each in arguments])
-        return code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
 def start_process(tmp_path):
-    """Start a command in a process of its own; killed at the end of the test if it still runs."""
-    started = []
-
-    def start(*arguments, **environment):
-        paths = [str(HERE), *(each for each in sys.path if each)]
-        command = [sys.executable, str(HERE / "fake_minied.py"), *(str(each) for each in arguments)]
-        process = subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+    """Start a command, with a program that compiles nothing, in a process of its own."""
+    with started_commands(tmp_path, (sys.executable, str(HERE / "fake_minied.py"))) as start:
+        yield start

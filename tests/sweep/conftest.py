@@ -1,8 +1,7 @@
-import os
 import subprocess
-import sys
 
 import pytest
+from commands import started_commands
 
 TINY = """
 base: small/robust_plr
@@ -46,44 +45,15 @@ def sweep_file(workplace):
 
 
 @pytest.fixture
-def minied(capsys, workplace):
-    """Run a command in this process: its exit code, standard output, standard error."""
-    from minied.cli import main
-
-    def run(*arguments):
-        code = main([str(each) for each in arguments])
-        return code, *capsys.readouterr()
-
-    return run
+def start(workplace):
+    """Start a command in a process of its own, what it says in one stream."""
+    with started_commands(workplace, stderr=subprocess.STDOUT) as start:
+        yield start
 
 
 @pytest.fixture
-def start(workplace):
-    """Start a command in a process of its own; killed at the end of the test if it still runs."""
-    started = []
-
-    def begin(*arguments, **environment):
-        command = [
-            sys.executable,
-            "-c",
-            "import sys; from minied.cli import main; sys.exit(main())",
-            *map(str, arguments),
-        ]
-        process = subprocess.Popen(
-            command,
-            cwd=workplace,
-            env=os.environ
-            | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-            | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+def unbroken(minied, sweep_file, workplace):
+    code, out, _ = minied("sweep", sweep_file(), "--sweep-dir", "unbroken", "--quiet")
+    assert code == 0
+    assert out.splitlines()[-1] == "finished: unbroken"
+    return workplace / "unbroken"

@@ -1,20 +1,15 @@
 """One run over several processes on loopback: what one process with as many devices computes, and one checkpoint for all."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-import time
 
 import pytest
 import yaml
+from commands import ended, final_state, started_commands, wait_for_rows
 
 from minied import hosts
 from minied.errors import UserError
-from minied.run.checkpoint import Checkpoints
-from minied.run.folder import open_run
 
 CONFIG = {
     "env": {"name": "maze", "height": 5, "width": 5, "max_steps": 12, "levels": {"num_walls": 6, "holdout": 8}},
@@ -42,51 +37,19 @@ def free_port():
 def start(tmp_path):
     """Start a command in a process with so many devices; killed at the end of the test if it still runs."""
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
-    started = []
+    with started_commands(tmp_path) as start:
 
-    def begin(devices, *arguments):
-        environment = os.environ | {
-            "JAX_NUM_CPU_DEVICES": str(devices),
-            "JAX_COMPILATION_CACHE_DIR": str(tmp_path.parent / "cache"),
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        }
-        command = [
-            sys.executable,
-            "-c",
-            "import sys; from minied.cli import main; sys.exit(main())",
-            *map(str, arguments),
-        ]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        started.append(process)
-        return process
+        def begin(devices, *arguments):
+            cache = str(tmp_path.parent / "cache")
+            return start(*arguments, JAX_NUM_CPU_DEVICES=str(devices), JAX_COMPILATION_CACHE_DIR=cache)
 
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+        yield begin
 
 
 def together(start, *arguments):
     """Two processes of one device each, as one run."""
     meet = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--process-id"]
     return [start(1, *arguments, *meet, number) for number in range(2)]
-
-
-def ended(*processes, code=0):
-    told = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [code] * len(processes), told
-    return told
-
-
-def contents(run):
-    folder = open_run(run)
-    with Checkpoints(folder.checkpoints, folder.config().fingerprint, read_only=True) as checkpoints:
-        step = checkpoints.steps()[-1]
-        _, page = checkpoints._read(step)
-    return [(run / name).read_bytes() for name in ("metrics.jsonl", "evaluations.jsonl")], step, page["digest"]
 
 
 @pytest.mark.parametrize("members", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -97,7 +60,7 @@ def test_two_processes_are_one_with_two_devices(start, tmp_path, members):
     (out, _), (silent, _) = ended(*together(start, "train", *options, "--run-dir", "two"))
     assert out.endswith("finished 30 updates: two\n")
     assert [line for line in silent.splitlines() if not line.startswith("[Gloo]")] == []
-    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    assert final_state(tmp_path / "two") == final_state(tmp_path / "one")
     assert (tmp_path / "two/pictures/learning_curve.png").exists()
 
 
@@ -106,17 +69,15 @@ def test_a_signal_to_either_stops_both_at_the_same_step_and_one_goes_on(start, t
     options = ["config.yaml", "--updates", "400", "--num-devices", "2", "--no-pictures", "--quiet"]
     ended(start(2, "train", *options, "--run-dir", "one"))
     both = together(start, "train", *options, "--run-dir", "two")
-    rows = tmp_path / "two/metrics.jsonl"
-    while not (rows.exists() and rows.stat().st_size) and all(process.poll() is None for process in both):
-        time.sleep(0.01)
+    wait_for_rows(both[0], tmp_path / "two")
     both[1].send_signal(signal.SIGUSR1)
     (out, _), _ = ended(*both, code=138)
     assert "go on with: minied resume two" in out
-    last = json.loads(rows.read_text().splitlines()[-1])
+    last = json.loads((tmp_path / "two/metrics.jsonl").read_text().splitlines()[-1])
     assert last["student_updates"] < 400
     assert max(int(path.name) for path in (tmp_path / "two/checkpoints").iterdir()) == last["iterations"]
     ended(start(2, "resume", "two", "--no-pictures", "--quiet"))
-    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    assert final_state(tmp_path / "two") == final_state(tmp_path / "one")
 
 
 @pytest.mark.slow
@@ -124,13 +85,11 @@ def test_what_one_process_saved_two_go_on_with(start, tmp_path):
     options = ["config.yaml", "--updates", "400", "--num-devices", "2", "--no-pictures", "--quiet"]
     ended(start(2, "train", *options, "--run-dir", "one"))
     process = start(2, "train", *options, "--run-dir", "two")
-    rows = tmp_path / "two/metrics.jsonl"
-    while not (rows.exists() and rows.stat().st_size) and process.poll() is None:
-        time.sleep(0.01)
+    wait_for_rows(process, tmp_path / "two")
     process.send_signal(signal.SIGTERM)
     ended(process, code=143)
     ended(*together(start, "resume", "two", "--no-pictures", "--quiet"))
-    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    assert final_state(tmp_path / "two") == final_state(tmp_path / "one")
 
 
 @pytest.mark.slow
