@@ -78,5 +78,12 @@ def test_members_of_one_lane_that_end_early_stay_as_they_were_after_a_resume(
     assert stops > 5
     assert tables(workplace / "s") == tables(workplace / "unbroken")
     assert rows(workplace / "s") == rows(workplace / "unbroken")
+    # Saved at the sum of what the members have done, each until its own end.
+    steps = [
+        max(int(path.name) for path in (workplace / name / "groups/000/checkpoints").iterdir())
+        for name in ("s", "unbroken")
+    ]
+    last = [RunFolder(path).read_rows("metrics")[-1]["iterations"] for path in members(workplace / "s")]
+    assert steps == [sum(last)] * 2
     ends = open_sweep(workplace / "s").status(0)["members"]
     assert {"finished", "target" if not more else "cut"} <= {end.partition(":")[0] for end in ends.values()}
