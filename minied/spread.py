@@ -183,17 +183,23 @@ def spread_of(num_devices: int, num_members: int, num_envs: int, num_minibatches
 
     Raises `UserError` if there are fewer devices, or if so many do not divide the work.
     """
+    available = require_devices(num_devices)
+    if not num_devices and jax.default_backend() != "cpu" and jax.process_count() == 1:
+        return ALONE
+    spread = best_spread(available, num_devices, num_members, num_envs, num_minibatches, num_cycles)
+    require_all_processes(spread)
+    return spread
+
+
+def require_devices(num_devices: int) -> int:
+    """Return how many devices there are, of all processes. Raises `UserError` if ``num_devices`` are more."""
     available = len(jax.devices())
     if num_devices > available:
         raise UserError(
             f"num_devices is {num_devices}; allowed here: at most {available}, the devices of this process (on CPU,"
             " JAX_NUM_CPU_DEVICES=N in its environment gives it more)"
         )
-    if not num_devices and jax.default_backend() != "cpu" and jax.process_count() == 1:
-        return ALONE
-    spread = best_spread(available, num_devices, num_members, num_envs, num_minibatches, num_cycles)
-    require_all_processes(spread)
-    return spread
+    return available
 
 
 def require_all_processes(spread: Spread) -> None:

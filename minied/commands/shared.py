@@ -20,23 +20,26 @@ def prepare(arguments: Sequence[str] = ()) -> None:
     """
     enable_compilation_cache()
     use_cores()
+    arguments = [_dashed(each) for each in arguments]
     if {"--distributed", "--coordinator", "--num-processes", "--process-id"} & {
-        each.partition("=")[0].replace("_", "-") for each in arguments
+        each.partition("=")[0] for each in arguments
     }:
         join_processes(arguments)
     if "--loop-capture" in arguments:
         capture_loops()
 
 
+def _dashed(argument: str) -> str:
+    """Return an argument as the parser of options reads it, to which ``--a_b`` is ``--a-b``."""
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value if argument.startswith("--") else argument
+
+
 def join_processes(arguments: Sequence[str]) -> None:
-    """Join the other processes of a run as the options among ``arguments`` say; see `minied.hosts.start`."""
+    """Join the other processes of a run as the options among ``arguments``, with dashes, say; see `minied.hosts.start`."""
     from minied import hosts
     from minied.config.options import take_option
 
-    split = [each.partition("=") for each in arguments]
-    arguments = [
-        each[0].replace("_", "-") + each[1] + each[2] if each[0].startswith("--") else "".join(each) for each in split
-    ]
     coordinator = take_option(arguments, "--coordinator")[0] or ""
     numbers = {}
     for name, default in (("--num-processes", 0), ("--process-id", -1)):

@@ -19,7 +19,8 @@ from minied.run.metrics import member_mean
 from minied.run.training import FAILED, Member
 from minied.sweep.fields import require_keys
 
-_OF_THE_SEED = ("seed", "schedule_seed")
+OF_THE_SEED = ("seed", "schedule_seed")
+"""Fields in which the members of one setting differ."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Halving:
 
 def setting_key(config: Mapping[str, Any]) -> str:
     """Return what the configs of one setting have in common: all but their seeds."""
-    return json.dumps({name: value for name, value in config.items() if name not in _OF_THE_SEED}, sort_keys=True)
+    return json.dumps({name: value for name, value in config.items() if name not in OF_THE_SEED}, sort_keys=True)
 
 
 def _score(member: Member) -> float:

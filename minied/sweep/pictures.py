@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minied.run.plots import empty_figure
-from minied.sweep.table import Line
+from minied.sweep.table import Line, plain
 
 _PANELS_A_ROW = 4
 _MOST_TICKS = 8
@@ -78,7 +78,7 @@ class _Scale:
     def __init__(self, values: Sequence[Any]) -> None:
         numbers = [each for each in values if isinstance(each, (int, float)) and not isinstance(each, bool)]
         self._are_numbers = len(numbers) == len(values) and len(values) > 0
-        known = sorted(set(numbers)) if self._are_numbers else list(dict.fromkeys(map(_label, values)))
+        known = sorted(set(numbers)) if self._are_numbers else list(dict.fromkeys(map(plain, values)))
         self._known: list[Any] = known
         # What spans more than a decade reads best by its logarithm.
         low, high = min(numbers, default=0.0), max(numbers, default=0.0)
@@ -88,7 +88,7 @@ class _Scale:
         if len(self._known) < 2:
             return 0.5
         if not self._are_numbers:
-            return self._known.index(_label(value)) / (len(self._known) - 1)
+            return self._known.index(plain(value)) / (len(self._known) - 1)
         low, high, at = (math.log(each) if self._is_log else each for each in (self._known[0], self._known[-1], value))
         return (at - low) / (high - low)
 
@@ -96,11 +96,7 @@ class _Scale:
         known = self._known
         if len(known) > _MOST_TICKS:
             known = [known[round(i)] for i in np.linspace(0, len(known) - 1, _MOST_TICKS)]
-        return [(self.height(each), _label(each)) for each in known]
-
-
-def _label(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return [(self.height(each), plain(each)) for each in known]
 
 
 def _score(line: Line) -> float | None:

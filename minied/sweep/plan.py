@@ -178,11 +178,7 @@ def available_bytes() -> int:
     if device.platform != "cpu":
         return int((device.memory_stats() or {}).get("bytes_limit", 2**63))
     free = [2**63]
-    group = Path("/sys/fs/cgroup")
-    for read in (
-        lambda: _free_of_system(Path("/proc/meminfo").read_text()),
-        lambda: int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()),
-    ):
+    for read in (lambda: _free_of_system(Path("/proc/meminfo").read_text()), _free_of_container):
         try:
             free.append(read())
         except (OSError, ValueError, StopIteration):  # not on every system, or "max"
@@ -200,6 +196,13 @@ def resident_bytes() -> int:
 
 def _free_of_system(text: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in text.splitlines() if line.startswith("MemAvailable:"))
+
+
+def _free_of_container(folder: Path = Path("/sys/fs/cgroup")) -> int:
+    most, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
+    lines = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    # What is kept of files counts as used, and is given back to who asks for memory.
+    return most - used + next(int(value) for name, value in lines if name == "inactive_file")
 
 
 def split_by(points: Sequence[Point]) -> list[str]:

@@ -18,9 +18,7 @@ from minied.run.evaluation import scores_of
 from minied.run.files import Write, write_all
 from minied.run.metrics import Row, member_mean, solve_rate_of
 from minied.sweep.folder import SweepFolder
-from minied.sweep.halving import setting_key
-
-_OF_THE_SEED = ("seed", "schedule_seed")
+from minied.sweep.halving import OF_THE_SEED, setting_key
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def lines_of(sweep: SweepFolder) -> list[Line]:
     lines = []
     for members in settings.values():
         member = description["members"][members[0]]
-        fields = {name: value for name, value in member["fields"].items() if name not in _OF_THE_SEED}
+        fields = {name: value for name, value in member["fields"].items() if name not in OF_THE_SEED}
         lines.append(_line(sweep, ({"base": member["preset"]} if several else {}) | fields, members, ends))
     return sorted(lines, key=lambda line: -line.iqm.value if line.iqm else math.inf)
 
@@ -151,7 +149,7 @@ def printed(lines: list[Line], most: int = 30) -> Any:
             f" [{line.iqm.interval[0]:.1%}, {line.iqm.interval[1]:.1%}]" if line.iqm and line.iqm.interval else ""
         )
         table.add_row(
-            *(_plain(line.fields.get(name)) for name in names),
+            *(plain(line.fields.get(name)) for name in names),
             str(len(line.members)),
             f"{line.env_steps[1]:,}",
             *(
@@ -167,5 +165,6 @@ def printed(lines: list[Line], most: int = 30) -> Any:
     return table
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """Return the value of a field as a person reads it."""
     return f"{value:g}" if isinstance(value, float) else str(value)

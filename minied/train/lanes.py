@@ -13,7 +13,7 @@ import numpy as np
 from minied.errors import UserError
 from minied.hyperparameters import Hyperparameters
 from minied.registry import name_of
-from minied.spread import ALONE, Spread, require_all_processes
+from minied.spread import ALONE, Spread, require_all_processes, require_devices
 from minied.teachers.base import Schedule
 from minied.train.config import TrainConfig
 from minied.train.setting import Setting
@@ -93,12 +93,8 @@ def lanes_of(
 
     ``width`` is as in `minied.train.group.Group`.
     """
-    available, wanted = len(jax.devices()), configs[0].num_devices
-    if wanted > available:
-        raise UserError(
-            f"num_devices is {wanted}; allowed here: at most {available}, the devices of this process (on CPU,"
-            " JAX_NUM_CPU_DEVICES=N in its environment gives it more)"
-        )
+    wanted = configs[0].num_devices
+    available = require_devices(wanted)
     on_cpu = jax.default_backend() == "cpu"
     devices = wanted or (available if on_cpu or jax.process_count() > 1 else 1)
     schedules: dict[Hashable, list[int]] = {}

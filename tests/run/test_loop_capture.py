@@ -17,11 +17,12 @@ OPTIONS = ["small/dr", "--num-envs", "4", "--updates", "3", "--evaluate-every", 
 
 
 @pytest.mark.skipif(jax.default_backend() == "gpu", reason="here it is allowed")
-def test_without_a_gpu_it_is_refused_before_anything_is_written(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("option", ["--loop-capture", "--loop_capture"])
+def test_without_a_gpu_it_is_refused_before_anything_is_written(tmp_path, capsys, monkeypatch, option):
     monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))  # put back afterwards
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
     folder = tmp_path / "run"
-    assert main(["train", *OPTIONS, "--loop-capture", "--run-dir", str(folder)]) == 2
+    assert main(["train", *OPTIONS, option, "--run-dir", str(folder)]) == 2
     told = capsys.readouterr().err
     assert "--loop-capture is for GPUs, and JAX computes on cpu here" in told
     assert not folder.exists()

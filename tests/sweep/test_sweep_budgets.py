@@ -33,6 +33,15 @@ def test_halving_cuts_the_hopeless_and_the_rest_end_as_without(minied, unbroken,
             assert mine == theirs
 
 
+def test_rungs_that_one_chunk_passes_are_judged_once(minied, sweep_file, workplace):
+    """A chunk is 2 iterations of 4 x 12 steps: the rungs of 24, 48 and 96 lie in the first, that of 192 ends the second."""
+    file = sweep_file(more="halving: {first_env_steps: 24, factor: 2}", updates=3)
+    assert minied("sweep", file, "--sweep-dir", "s", *QUIET)[0] == 0
+    ends = open_sweep(workplace / "s").status(0)["members"].values()
+    cuts = [end.split("cut at ")[1].split()[0] for end in ends if end.startswith("cut")]
+    assert sorted(cuts) == ["192", "192", "24", "24", "24", "24"]  # of 4 settings of two seeds 2, then 1
+
+
 @pytest.mark.slow
 def test_a_killed_halving_cuts_the_same(start, sweep_file, workplace, minied):
     file = sweep_file(more="halving: {first_env_steps: 400, factor: 2}", name="half.yaml")

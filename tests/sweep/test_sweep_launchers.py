@@ -49,6 +49,13 @@ def test_the_free_memory_of_this_machine_is_read():
     assert 2**20 < plan.available_bytes() < 2**50
 
 
+def test_files_that_a_container_keeps_in_memory_are_free(tmp_path):
+    """Of 1000 bytes 900 are used, 600 of them by files that nobody reads now: 1000 - 900 + 600."""
+    for name, text in {"max": "1000", "current": "900", "stat": "anon 300\nfile 620\ninactive_file 600\n"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert plan._free_of_container(tmp_path) == 700
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_processes_of_this_machine_do_the_same(minied, sweep_file, workplace, jobs):
