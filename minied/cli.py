@@ -22,6 +22,8 @@ COMMANDS = {
         "play policies of a game of two teams against each other",
     ),
     "probe": ("minied.commands.probe", "RUN --env NAME", "read answers off the memory of a run's students"),
+    "check": ("minied.commands.check", "TARGET [OPTIONS]", "check a world, a teacher or a score against its contract"),
+    "new": ("minied.commands.new", "world NAME", "write a package with a world of your own"),
     "list": ("minied.commands.list", "[KIND] [--env NAME]", "list envs, teachers, scores, suites, presets, sweeps"),
     "bench": ("minied.commands.bench", "[--quick] [--peers [NAME…]]", "time training and worlds, and other libraries"),
     "draw": ("minied.commands.draw", "(FILE | suite:NAME | --sample N) --env NAME", "draw levels"),

@@ -1,8 +1,10 @@
 """Finding worlds, teachers, scores and bonuses by name, without importing any that was not asked for.
 
 Worlds come through the entry-point group ``minied.envs``, those shipped with minied like anybody's. Teachers, scores
-and bonuses of minied are listed here by import path. Wherever a name is asked for, ``package.module:Object`` is understood
-too.
+and bonuses of minied are listed here by import path; those of other packages come through ``minied.teachers``,
+``minied.scores`` and ``minied.bonuses``. Wherever a name is asked for, ``package.module:Object`` is understood too.
+
+What does not import, and what two packages give one name, is an error for who asks for it, and for nobody else.
 """
 
 import functools
@@ -69,49 +71,70 @@ BONUSES = {
 }
 
 
+KINDS = {
+    "environment": ("minied.envs", {}),
+    "teacher": ("minied.teachers", TEACHERS),
+    "score": ("minied.scores", SCORES),
+    "bonus": ("minied.bonuses", BONUSES),
+}
+"""The entry-point group of each kind of thing, and what minied itself has of it."""
+
+
 @functools.cache
-def _worlds() -> dict[str, str]:
-    """Return the import path of each installed world by name. Two packages with one name are an error."""
-    found: dict[str, str] = {}
-    for entry in importlib.metadata.entry_points(group="minied.envs"):
-        if found.get(entry.name, entry.value) != entry.value:
-            raise UserError(f"two installed packages register the environment {entry.name!r}: uninstall one of them")
-        found[entry.name] = entry.value
+def _registered(kind: str) -> dict[str, tuple[str, ...]]:
+    """Return the import paths that are registered under each name: one, or more if packages are at odds."""
+    group, own = KINDS[kind]
+    found = {name: (path,) for name, path in own.items()}
+    for entry in importlib.metadata.entry_points(group=group):
+        if entry.value not in found.get(entry.name, ()):
+            found[entry.name] = (*found.get(entry.name, ()), entry.value)
     return found
-
-
-_TABLES = {
-    "environment": _worlds, "teacher": lambda: TEACHERS, "score": lambda: SCORES, "bonus": lambda: BONUSES,
-}  # fmt: skip
 
 
 def names(kind: str) -> list[str]:
     """Return the registered names of ``kind`` (``environment``, ``teacher``, ``score`` or ``bonus``), sorted."""
-    return sorted(_TABLES[kind]())
+    return sorted(_registered(kind))
 
 
 def load(kind: str, name: str) -> Any:
     """Return the class or function registered as ``name``, or found at the import path ``name``.
 
-    Raises `UserError` for an unknown name, or a path that does not import.
+    Raises `UserError` for an unknown name, one that several packages register, or what does not import.
     """
-    path = _TABLES[kind]().get(name, name)
-    if ":" not in path:
+    paths = _registered(kind).get(name, (name,))
+    if len(paths) > 1:
+        raise UserError(
+            f"the {kind} {name!r} is registered by {len(paths)} packages: {', '.join(paths)}; uninstall all but one, or"
+            " name it by its import path"
+        )
+    if ":" not in paths[0]:
         raise unknown_name(kind, name, names(kind))
+    return load_path(paths[0], f"the {kind} {name!r}")
+
+
+def load_path(path: str, told: str) -> Any:
+    """Return what ``package.module:Object`` leads to. Raises `UserError` that begins with ``told`` if it does not import."""
     module, _, attribute = path.partition(":")
     try:
         return operator.attrgetter(attribute)(importlib.import_module(module))
-    except (ImportError, AttributeError, ValueError, TypeError) as error:  # the last two: no module, a relative one
-        raise UserError(f"the {kind} {name!r} cannot be loaded: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # an import runs somebody else's code
+        kind = (
+            ""
+            if isinstance(error, (ImportError, AttributeError, ValueError, TypeError))
+            else f"{type(error).__name__}: "
+        )
+        raise UserError(f"{told} cannot be loaded: {kind}{error}") from error
 
 
 def name_of(thing: Any) -> str:
     """Return the registered name of a class or function, or its import path if it has none."""
-    for kind, table in _TABLES.items():
-        for name, registered in table().items():
-            module, _, attribute = registered.partition(":")
+    for kind in KINDS:
+        for name, registered in _registered(kind).items():
+            module, _, attribute = registered[0].partition(":")
             # A registered path may lead to a package that re-exports the thing. Only such a package is imported to see.
             near = thing.__module__ == module or thing.__module__.startswith(f"{module}.")
-            if attribute == thing.__qualname__ and near and load(kind, name) is thing:
+            if attribute == thing.__qualname__ and near and len(registered) == 1 and load(kind, name) is thing:
                 return name
     return f"{thing.__module__}:{thing.__qualname__}"

@@ -94,15 +94,83 @@ def test_a_users_class_that_subclasses_a_registered_one_keeps_its_own_name():
     assert registry.name_of(PrioritizedLevelReplay2) != "plr"
 
 
-def test_two_packages_with_one_world_name_are_an_error(monkeypatch):
-    entries = [
-        types.SimpleNamespace(name="maze", value="a:Maze"),
-        types.SimpleNamespace(name="maze", value="b:Maze"),
-    ]
-    registry._worlds.cache_clear()
-    monkeypatch.setattr(registry.importlib.metadata, "entry_points", lambda group: entries)
-    try:
-        with pytest.raises(UserError, match="two installed packages register the environment 'maze'"):
-            registry.names("environment")
-    finally:
-        registry._worlds.cache_clear()
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretend that other packages register things: ``installed(group, ("maze", "a:Maze"), ...)``."""
+
+    def pretend(group, *entries):
+        found = [types.SimpleNamespace(name=name, value=value) for name, value in entries]
+        real = registry.importlib.metadata.entry_points
+
+        def entry_points(group):
+            return [*real(group=group), *(found if group == of else [])]
+
+        of = group
+        monkeypatch.setattr(registry.importlib.metadata, "entry_points", entry_points)
+        registry._registered.cache_clear()
+
+    yield pretend
+    registry._registered.cache_clear()
+
+
+def test_a_name_that_two_packages_register_is_an_error_for_who_asks_for_it_and_for_nobody_else(installed):
+    installed("minied.envs", ("pond", "one:Pond"), ("pond", "another:Pond"))
+    with pytest.raises(UserError) as error:
+        registry.load("environment", "pond")
+    assert "'pond' is registered by 2 packages: one:Pond, another:Pond; uninstall all but one" in str(error.value)
+    assert registry.load("environment", "corridor").__name__ == "Corridor"
+    assert "pond" in registry.names("environment")
+    assert registry.name_of(Corridor) == "toy_worlds:Corridor"
+
+
+def test_one_package_that_registers_a_thing_twice_alike_is_no_error(installed):
+    installed("minied.envs", ("toy", "toy_worlds:Corridor"), ("toy", "toy_worlds:Corridor"))
+    assert registry.load("environment", "toy") is Corridor
+    assert registry.name_of(Corridor) == "toy"
+
+
+def test_teachers_scores_and_bonuses_of_other_packages_have_names_too(installed):
+    installed("minied.scores", ("failure_rate", "toy_worlds:failure_rate"))
+    assert registry.load("score", "failure_rate") is failure_rate
+    assert registry.name_of(failure_rate) == "failure_rate"
+
+
+def test_a_name_of_minied_s_own_that_another_package_takes_is_told(installed):
+    installed("minied.teachers", ("plr", "elsewhere:PLR"))
+    with pytest.raises(UserError, match="'plr' is registered by 2 packages"):
+        registry.load("teacher", "plr")
+    assert registry.load("teacher", "accel").__name__ == "Accel"
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("import no_such_package", "no_such_package"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("def", "SyntaxError"),
+        ("", "Pond"),
+    ],
+)
+def test_a_package_that_does_not_import_is_told_and_the_others_still_work(
+    installed, tmp_path, monkeypatch, minied, source, says
+):
+    (tmp_path / "broken_pond.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_pond", raising=False)
+    installed("minied.envs", ("pond", "broken_pond:Pond"))
+    with pytest.raises(UserError, match="the environment 'pond' cannot be loaded") as error:
+        registry.load("environment", "pond")
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    code, out, _ = minied("list", "envs")
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert "cannot be loaded" in lines["pond"]
+    assert "cannot be loaded" not in lines["corridor"]
+
+
+def test_a_list_shows_a_name_that_is_registered_twice(installed, minied):
+    installed("minied.envs", ("pond", "one:Pond"), ("pond", "another:Pond"))
+    code, out, _ = minied("list", "envs")
+    assert code == 0
+    assert "registered by 2 packages: one:Pond, another:Pond" in out

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minied import registry
+from minied.adapters.base import AdaptedEnvironment
 from minied.commands.shared import positional, print_json
 from minied.config import load_config, presets
 from minied.config.options import parse
@@ -78,10 +79,15 @@ def _space_of(name: str) -> LevelSpace:
         raise UserError(f"the environment {name!r} cannot be made of its defaults: {error}") from error
 
 
+def _is_adapted(name: str) -> bool:
+    """Return whether a world is another library's, which is not imported for a list."""
+    return issubclass(registry.load("environment", name), AdaptedEnvironment)
+
+
 def _offers(name: str) -> str:
     """Return what a world's levels can do beyond being sampled: what teachers and scores may ask of them."""
     try:
-        offered = _space_of(name).offered
+        offered = registry.load("environment", name).offers if _is_adapted(name) else _space_of(name).offered
     except UserError:
         return ""  # the list of suites says it
     return f"Levels have {', '.join(offered)}." if offered else ""
@@ -102,6 +108,8 @@ def _conditions(name: str) -> str:
 def _suites_of(name: str) -> dict[str, str] | str:
     """Return the suites of a world: as the default preset has it, or else with its own defaults."""
     try:
+        if _is_adapted(name):
+            return f"see minied list suites --env {name}, with the options that make the world"
         preset = load_config(presets.DEFAULT_PRESET).env
         if registry.name_of(type(preset)) == name:
             return dict(preset.level_space.suites)

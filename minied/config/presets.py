@@ -1,9 +1,13 @@
 """Where presets and config files are found, and how their YAML is read: data only, strictly.
 
-A preset is a YAML file under ``experiments/``, named by its path without the ending (``maze/minimax_dr``). A file may
-start from another one with ``include: NAME``; what it says itself wins. Nothing in a file is ever executed.
+A preset is a YAML file under ``experiments/``, named by its path without the ending (``maze/minimax_dr``). Another package
+has presets in its folder ``presets`` and registers itself under the entry-point group ``minied.presets``; they are named
+after the entry point (``pond/dr``). A file may start from another one with ``include: NAME``; what it says itself wins.
+Nothing in a file is ever executed.
 """
 
+import importlib.metadata
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,10 +44,23 @@ def sweeps() -> dict[str, Path]:
 
 def _files() -> dict[str, Path]:
     found = {}
+    for name, folder in _folders_of_others():
+        for path in folder.rglob("*.yaml"):
+            found[f"{name}/{path.relative_to(folder).with_suffix('').as_posix()}"] = path
     for folder in reversed(directories()):
         for path in folder.rglob("*.yaml"):
             found[path.relative_to(folder).with_suffix("").as_posix()] = path
     return dict(sorted(found.items()))
+
+
+def _folders_of_others() -> list[tuple[str, Path]]:
+    """Return the folder of presets of each package that registers one, under its name. None of them is imported."""
+    folders = []
+    for entry in importlib.metadata.entry_points(group="minied.presets"):
+        spec = importlib.util.find_spec(entry.value.partition(".")[0])
+        for place in (spec.submodule_search_locations or []) if spec is not None else []:
+            folders.append((entry.name, Path(place, *entry.value.split(".")[1:], "presets")))
+    return [(name, folder) for name, folder in folders if folder.is_dir()]
 
 
 def find(name: str) -> Path:

@@ -54,6 +54,10 @@ class FiniteLevelSpace(LevelSpace[Any]):
         """Return the base's."""
         return self.base.optimal_return(level)
 
+    def is_valid(self, level: Any) -> jax.Array:
+        """Return the base's."""
+        return self.base.is_valid(level)
+
     def fingerprint(self, level: Any) -> jax.Array:
         """Return the base's."""
         return self.base.fingerprint(level)

@@ -71,6 +71,10 @@ class LevelSpace(abc.ABC, Generic[LevelT]):
         """The `minied.levels.parameters.Parameters` of a level: numbers to choose it by."""
         raise self._lacks("parameters")
 
+    def is_valid(self, level: LevelT) -> jax.Array:
+        """Return whether ``level`` is one of this space, ``bool[]``: what `minied check` asks of edits and designs."""
+        raise self._lacks("is_valid")
+
     def fingerprint(self, level: LevelT) -> jax.Array:
         """Return ``u32[2]``: equal for equal levels, different for different ones but for a chance of 2⁻⁶⁴ a pair."""
         return hash_tree(level, "a level leaf")
@@ -135,5 +139,6 @@ class LevelSpace(abc.ABC, Generic[LevelT]):
 
 
 OPTIONAL_CAPABILITIES = (
-    "mutate", "optimal_return", "designer", "tasks", "parameters", "describe", "draw", "to_text", "from_text", "suites",
+    "mutate", "optimal_return", "designer", "tasks", "parameters", "is_valid", "describe", "draw", "to_text", "from_text",
+    "suites",
 )  # fmt: skip

@@ -1,0 +1,131 @@
+"""Teachers of minied pass; each mistake that a teacher can make is caught by the check that is there for it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from minied import registry
+from minied.teachers.base import NEW, Plan, propose_levels, propose_new, sample_levels
+from minied.teachers.domain_randomization import DomainRandomization
+from minied.teachers.prioritized_level_replay import RobustPrioritizedLevelReplay
+from minied.testing import check_teacher
+from minied.testing.teacher import TEACHER_CHECKS
+
+
+def small(name):
+    """A teacher of minied, small enough for a few iterations to show all that it does."""
+    cls = registry.load("teacher", name)
+    options = {"buffer_size": 16, "minimum_fill": 0.5}
+    return cls(**{key: value for key, value in options.items() if key in cls.__dataclass_fields__})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["robust_plr", "accel", "alp_gmm", "paired", "sfl", "parallel_plr"])
+def test_a_teacher_of_minied_passes(name):
+    report = check_teacher(small(name)).require()
+    assert len(report.findings) == len(TEACHER_CHECKS)
+
+
+def test_domain_randomisation_passes_what_is_quick():
+    check_teacher(small("domain_randomization"), only=("accepts", "forms", "keys", "levels", "accounting")).require()
+
+
+class SameKeyForAll(DomainRandomization):
+    def propose(self, key, state, plan, space, num_levels, probe):
+        return state, propose_levels(jax.vmap(space.sample)(jnp.broadcast_to(key, (num_levels,))), NEW)
+
+
+class KeyUsedTwice(DomainRandomization):
+    def propose(self, key, state, plan, space, num_levels, probe):
+        new = propose_new(key, space, num_levels)
+        other = sample_levels(key, space, num_levels)
+        return state, new.replace(levels=jax.tree.map(lambda a, b: jnp.where(False, a, b), new.levels, other))
+
+
+class CountsNoProbe(DomainRandomization):
+    def propose(self, key, state, plan, space, num_levels, probe):
+        level_key, probe_key = jax.random.split(key)
+        proposal = propose_new(level_key, space, num_levels)
+        outcome = probe(probe_key, proposal.levels)
+        best = jnp.nan_to_num(outcome.episodes.mean_return)
+        return state, proposal.replace(max_returns=jnp.maximum(proposal.max_returns, best))
+
+
+class DrawsByNumPy(DomainRandomization):
+    def propose(self, key, state, plan, space, num_levels, probe):
+        return state, propose_new(
+            jax.random.fold_in(key, int(np.random.default_rng().integers(2**31))), space, num_levels
+        )
+
+
+class InvalidLevels(DomainRandomization):
+    def propose(self, key, state, plan, space, num_levels, probe):
+        proposal = propose_new(key, space, num_levels)
+        return state, proposal.replace(levels=proposal.levels.replace(goal=proposal.levels.start))
+
+
+class StateOfAnotherForm(DomainRandomization):
+    def init(self, key, space, num_levels):
+        return jnp.int32(0)
+
+    def observe(self, state, plan, proposal, outcome, space):
+        return outcome.episodes.mean_return.mean()
+
+
+class NanMetric(DomainRandomization):
+    def metrics(self, state, space):
+        return {"best": jnp.float32(jnp.inf)}
+
+
+class StopsWhereNothingFinishes(DomainRandomization):
+    def init(self, key, space, num_levels):
+        return jnp.int32(0)
+
+    def observe(self, state, plan, proposal, outcome, space):
+        return state + (~outcome.episodes.valid).any()
+
+    def broken_scores(self, state):
+        return state.astype(jnp.int32)
+
+
+class MutatesUnasked(DomainRandomization):
+    def propose(self, key, state, plan, space, num_levels, probe):
+        new_key, edit_key = jax.random.split(key)
+        proposal = propose_new(new_key, space, num_levels)
+        edited = jax.vmap(space.mutate)(jax.random.split(edit_key, num_levels), proposal.levels)
+        return state, proposal.replace(levels=edited)
+
+
+class TrainsNever(DomainRandomization):
+    def plan(self, key, schedule, num_levels):
+        return Plan.of(NEW, train=False, new_batches=1)
+
+
+@pytest.mark.parametrize(
+    ("planted", "check"),
+    [(SameKeyForAll, "keys"), (KeyUsedTwice, "keys"), (CountsNoProbe, "accounting"), (InvalidLevels, "levels"),
+     (StateOfAnotherForm, "forms"), (NanMetric, "soundness"), (StopsWhereNothingFinishes, "unfinished_episodes"),
+     pytest.param(DrawsByNumPy, "members", marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_a_planted_mistake_is_caught(planted, check):
+    finding = check_teacher(planted(), only=(check,)).of(check)
+    assert finding.verdict == "failed", finding
+    assert finding.breaks
+
+
+def test_a_teacher_that_never_trains_is_noted():
+    assert check_teacher(TrainsNever(), only=("soundness",)).of("soundness").verdict == "noted"
+
+
+def test_what_a_bare_world_lacks_is_told_by_validate():
+    told = check_teacher(small("accel"), only=("accepts",)).of("accepts")
+    assert told.verdict == "passed"
+    assert "mutate" in told.detail
+
+
+def test_a_finding_of_robust_plr_s_counters_is_right():
+    """Warm-up iterations of robust PLR do not learn: the kit sees both kinds."""
+    teacher = RobustPrioritizedLevelReplay(buffer_size=8, minimum_fill=0.5, replay_probability=1.0)
+    told = check_teacher(teacher, only=("soundness",)).of("soundness").detail
+    assert "8 iterations, 7 of them with learning" in told
