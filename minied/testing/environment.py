@@ -52,6 +52,7 @@ def chosen(checks: Sequence[Check], only: Sequence[str], skip: Sequence[str]) ->
 
 
 def _one_trace(world: World) -> str:
+    """One program serves every level, state and action."""
     env = world.env
     reset, step = jax.jit(lambda key, level: env.reset(key, level)), jax.jit(lambda *given: env.step(*given))
     for index in range(3):
@@ -66,6 +67,7 @@ def _one_trace(world: World) -> str:
 
 
 def _jit(world: World) -> str:
+    """A reset and two steps are the same compiled and uncompiled."""
     env, level = world.env, world.level(0)
     told = "compiled and uncompiled differ"
     observation, state = env.reset(world.key(13), level)
@@ -84,6 +86,7 @@ def _require_alike(expected: Any, found: Any, told: str, look_at: Any, *, exact:
 
 
 def _vmap(world: World) -> str:
+    """Levels in a batch are as one by one."""
     env, count = world.env, min(4, world.num_levels)
     levels = jax.tree.map(lambda leaf: leaf[:count], world.levels)
     keys = jax.random.split(world.key(15), (2, count))
@@ -101,6 +104,7 @@ def _vmap(world: World) -> str:
 
 
 def _determinism(world: World) -> str:
+    """Equal inputs give equal bits, in programs of their own too."""
     env, key, level = world.env, world.key(16), world.level(1)
     runs = []
     for _ in range(2):  # two programs: what Python drew while one was traced is another number in the other
@@ -116,6 +120,7 @@ def _determinism(world: World) -> str:
 
 
 def _keys(world: World) -> str:
+    """No key is used twice in an episode's start and first steps, typed or raw words."""
     env = world.env
 
     def episode(key: jax.Array, level: Any) -> Any:
@@ -136,6 +141,7 @@ def _keys(world: World) -> str:
 
 
 def _donation(world: World) -> str:
+    """States and observations can be given away; nothing of the world's own goes with them."""
     env, key = world.env, world.key(19)
     fresh = jax.jit(lambda level: jax.tree.map(jnp.copy, level))
     step = jax.jit(
@@ -173,6 +179,7 @@ def _on_host(leaf: jax.Array) -> np.ndarray:
 
 
 def _speed(world: World) -> str:
+    """How fast it is, and how many bytes it takes: an estimate."""
     world.figures.update(measure(world))
     return sentence(world.figures)
 

@@ -104,6 +104,7 @@ def _episodes(ended: jax.Array, rewards: jax.Array) -> EpisodeSummary:
 
 
 def _declares(scored: Scored) -> str:
+    """It reads what it declares and gives one number a level."""
     try:
         validate_score(scored.score, scored.name, {})
         jax.eval_shape(functools.partial(score_levels, scored.score), scored.signals)
@@ -113,6 +114,7 @@ def _declares(scored: Scored) -> str:
 
 
 def _finite(scored: Scored) -> str:
+    """It is finite on every level with a finished episode."""
     scores, valid, broken = scored(scored.signals)
     if bool(broken.any()):
         raise Failure(
@@ -125,12 +127,14 @@ def _finite(scored: Scored) -> str:
 
 
 def _jit(scored: Scored) -> str:
+    """It is the same compiled and uncompiled."""
     if told := difference(scored(scored.signals), score_levels(scored.score, scored.signals)):
         raise Failure(f"compiled and uncompiled differ: {told}", scored.score)
     return "the same without jit"
 
 
 def _alone(scored: Scored) -> str:
+    """A level's score is the same alone and in a batch."""
     if needs_of(scored.score) & POPULATION:
         raise Skip("it compares the levels of a batch")
     scores, valid, _ = scored(scored.signals)
@@ -142,6 +146,7 @@ def _alone(scored: Scored) -> str:
 
 
 def _unfinished(scored: Scored) -> str:
+    """Steps after the last end count nothing."""
     ended = np.asarray(scored.signals.ended)
     last = np.array([flags.nonzero()[0].max() if flags.any() else T for flags in ended])
     tail = jnp.asarray(np.arange(T)[None] > last[:, None])
@@ -160,6 +165,7 @@ def _unfinished(scored: Scored) -> str:
 
 
 def _absent(scored: Scored) -> str:
+    """Agents that are not present count nothing."""
     present = np.ones((B, T, N), bool)
     present[:, ::2, 1] = False
     signals = scored.signals.replace(present=jnp.asarray(present))
@@ -177,6 +183,8 @@ def _absent(scored: Scored) -> str:
 
 
 def _order(scored: Scored) -> str:
+    """The order of the agents does not count."""
+
     def swap(leaf: Any) -> Any:
         return leaf[:, :, ::-1] if isinstance(leaf, jax.Array) and leaf.shape[:3] == (B, T, N) else leaf
 
@@ -188,6 +196,7 @@ def _order(scored: Scored) -> str:
 
 
 def _tells(scored: Scored) -> str:
+    """Different levels have different scores."""
     scores, valid, _ = scored(scored.signals)
     kept = np.asarray(scores)[np.asarray(valid)]
     if len(kept) and np.ptp(kept) == 0:

@@ -128,6 +128,7 @@ class _BareLake(Lake):
 
 
 def _accepts(taught: Taught) -> str:
+    """It accepts the world, and a world that lacks what it needs is refused in a sentence."""
     try:
         taught.config()
     except UserError as error:
@@ -146,6 +147,7 @@ def _accepts(taught: Taught) -> str:
 
 
 def _forms(taught: Taught) -> str:
+    """Plans, proposals and states are of the forms that the loop needs."""
     try:
         taught.program.check()
     except UserError as error:
@@ -159,6 +161,7 @@ def _forms(taught: Taught) -> str:
 
 
 def _soundness(taught: Taught) -> str:
+    """A short run has no fault, and its metrics are no infinities."""
     try:
         state, metrics = taught.program.advance(taught.program.init(), taught.num_iterations)
     except UserError as error:
@@ -173,6 +176,7 @@ def _soundness(taught: Taught) -> str:
 
 
 def _determinism(taught: Taught) -> str:
+    """Two runs of a seed are the same, bit for bit."""
     one, other = (taught.run(taught.num_iterations) for _ in range(2))
     if told := difference(one, other, exact=True):
         raise Failure(f"two runs of one seed differ: {told}", type(taught.teacher))
@@ -180,6 +184,7 @@ def _determinism(taught: Taught) -> str:
 
 
 def _one_trace(taught: Taught) -> str:
+    """A run is compiled once, also with other numbers for its floats."""
     before = num_traces(_advance)
     state = taught.run(1, program=Program(taught.config()))
     for iteration in range(2, 6):
@@ -210,6 +215,7 @@ def _one_trace(taught: Taught) -> str:
 
 
 def _resume(taught: Taught) -> str:
+    """A run that was stopped and goes on is as if it had not, bit for bit."""
     whole = taught.run(taught.num_iterations)
     half = taught.run(taught.num_iterations // 2)
     keys = jax.tree.map(lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key), half)
@@ -223,6 +229,7 @@ def _resume(taught: Taught) -> str:
 
 
 def _members(taught: Taught) -> str:
+    """Members of one program are the runs of their seeds."""
     program = Program(taught.config(num_seeds=2))
     together = program.advance(program.init(), taught.num_iterations)[0].members
     for index in range(2):
@@ -235,6 +242,7 @@ def _members(taught: Taught) -> str:
 
 
 def _keys(taught: Taught) -> str:
+    """No key is used twice in `init`, `plan` and `propose`."""
     setting, teacher = taught.setting, taught.setting.teacher
     state = taught.run(taught.num_iterations)
     member = jax.tree.map(lambda leaf: leaf[0], state.members)
@@ -259,6 +267,7 @@ def _keys(taught: Taught) -> str:
 
 
 def _levels(taught: Taught) -> str:
+    """Proposed levels are valid, at the start and later."""
     space, program = taught.setting.space, taught.program
     sample = jax.eval_shape(space.sample, jax.random.key(0))
     for iterations in (0, taught.num_iterations):
@@ -280,7 +289,7 @@ def _levels(taught: Taught) -> str:
 
 
 def _accounting(taught: Taught) -> str:
-    """What a plan says is simulated must be what is simulated: `env_steps` is made of it."""
+    """Plans count the steps that are simulated."""
     setting, teacher, size = taught.setting, taught.setting.teacher, taught.num_envs
     state = taught.run(taught.num_iterations)
     member = jax.tree.map(lambda leaf: leaf[0], state.members)
@@ -319,6 +328,7 @@ def _accounting(taught: Taught) -> str:
 
 
 def _unfinished(taught: Taught) -> str:
+    """Rollouts in which no episode finishes do no harm."""
     if taught.env.max_steps < 3:
         raise Skip("every episode of the world ends at once")
     program = Program(taught.config(num_steps=1))
