@@ -75,6 +75,17 @@ def changed_rows(before: Any, after: Any) -> np.ndarray:
     return changed
 
 
+def is_renumbered(before: Any, after: Any) -> bool:
+    """Return whether each leaf of two trees holds the same rows, if in another order: things that changed their numbers."""
+
+    def rows(leaf: Any) -> list[bytes]:
+        return sorted(row.tobytes() for row in np.atleast_1d(np.asarray(leaf)))
+
+    return all(
+        rows(one) == rows(other) for one, other in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+    )
+
+
 def num_traces(compiled: Any) -> int:
     """Return how many programs a jitted function holds."""
     return compiled._cache_size()
