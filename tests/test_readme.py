@@ -2,11 +2,13 @@
 
 import importlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from minied.config import load_config
+from minied.testing import check_env, check_level_space
 from minied.train.program import Program
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -38,3 +40,22 @@ def test_a_run_draws_its_levels_from_the_description_that_the_readme_shows(tmp_p
 
 def test_the_readme_shows_tasks_a_score_and_a_teacher():
     assert len(OWN_CODE) == 3
+
+
+def test_the_world_of_the_readme_is_the_one_that_the_guide_explains_and_keeps_its_contract(tmp_path, monkeypatch):
+    (code,) = [
+        block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if block.startswith("# pond.py")
+    ]
+    assert len(code.splitlines()) <= 80
+    guide = (Path(__file__).parents[1] / "docs" / "guide" / "world.md").read_text(encoding="utf-8")
+    pieces = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert "".join("".join(pieces).split()) == "".join(code.split())
+    (tmp_path / "pond.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    pond = importlib.import_module("pond").Pond()
+    try:
+        quick = ("identity", "spaces", "forms", "keys", "observations", "episode_length", "no_automatic_reset")
+        check_env(pond, num_levels=4, only=quick).require()
+        check_level_space(pond, num_levels=4, only=("level_keys", "diversity", "mutations", "not_over")).require()
+    finally:
+        del sys.modules["pond"]
