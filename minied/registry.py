@@ -101,7 +101,7 @@ def load(kind: str, name: str) -> Any:
 
     Raises `UserError` for an unknown name, one that several packages register, or what does not import.
     """
-    paths = _registered(kind).get(name, (name,))
+    paths: tuple[str, ...] = _registered(kind).get(name, (name,))
     if len(paths) > 1:
         raise UserError(
             f"the {kind} {name!r} is registered by {len(paths)} packages: {', '.join(paths)}; uninstall all but one, or"

@@ -334,7 +334,7 @@ def test_reading_any_preset_computes_nothing():
         "import jax\n"
         "from minied.config import load_config, presets\n"
         "for name, path in presets.available().items():\n"
-        "    # Worlds of other libraries ask those what their options mean, which may compute: commands are prepared for it.\n"
+        # Worlds of other libraries ask those what their options mean, which may compute: commands are prepared for it.
         "    if path.parent.name not in ('gymnax', 'xland', 'craftax', 'jumanji', 'jaxmarl', 'navix'):\n"
         "        load_config(name, [])\n"
         "jax.config.update('jax_num_cpu_devices', 3)\n"  # raises once the devices are there

@@ -80,6 +80,13 @@ def quiet():
         yield
 
 
+@contextlib.contextmanager
+def lenient():
+    """As `quiet`; another library may also promote ranks and use keys of the old kind, whatever is set for our code."""
+    with quiet(), jax.numpy_rank_promotion("allow"), jax.legacy_prng_key("allow"):
+        yield
+
+
 def _mend(library: Library) -> str:
     return f"pip install '{f'minied[{library.extra}]' if library.extra else 'minied'}'"
 

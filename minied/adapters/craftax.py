@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from minied.adapters.base import AdaptedEnvironment, Library, quiet, require
@@ -23,7 +24,7 @@ from minied.errors import UserError
 from minied.levels.space import LevelSpace
 from minied.spaces import Box, Coded, Dict, Discrete
 
-LIBRARY = Library("craftax", "craftax.craftax_env", at_least="1.6", below="1.7", run_with="1.6.1", extra="adapters")
+LIBRARY = Library("craftax", "craftax.craftax_env", at_least="1.6.1", below="2", run_with="1.6.1", extra="craftax")
 Game = Literal["Craftax-Classic-Symbolic-v1", "Craftax-Symbolic-v1"]
 _MODULES = {
     "Craftax-Classic-Symbolic-v1": "craftax.craftax_classic.envs.craftax_symbolic_env",
@@ -155,22 +156,20 @@ class Craftax(AdaptedEnvironment[Level, Any]):
 
     def generate(self, key: jax.Array) -> Any:
         """Return the state that the library's generator makes. Consumes ``key``."""
-        world, params = self._made
-        return _plain(world.reset_env(key, params)[1])
+        return _generate(self.id, self.map_size, key)
 
     def level_of(self, start: Any) -> Level:
         """Return what of a start differs from world to world."""
-        kind = ClassicLevel if self.is_classic else CraftaxLevel
-        leaves = {field.name: getattr(start, field.name) for field in dataclasses.fields(kind)}
-        return kind(**{name: leaf if name == "light_map" else leaf.astype(jnp.uint8) for name, leaf in leaves.items()})
+        held = {name: getattr(start, name) for name in _held(self.id)}
+        held = {name: leaf if name == "light_map" else leaf.astype(jnp.uint8) for name, leaf in held.items()}
+        return _level_class(self.id)(**held)
 
     def reset(self, key: jax.Array, level: Level) -> tuple[Any, Any]:
-        """Return the first observation and state. ``key`` is kept in the state, where its pictures take their noise from."""
-        # What a level does not hold is the same in every start, so that nothing of this world's generation is computed.
-        any_start = self.generate(jax.random.key(0))
-        fields = [field.name for field in dataclasses.fields(level)]
-        held = {name: getattr(level, name).astype(getattr(any_start, name).dtype) for name in fields}
-        state = any_start.replace(**held, state_rng=key)
+        """Return the first observation and state. Consumes ``key``, for a key in the state that the dynamics do not use."""
+        common = jax.tree.map(jnp.array, _common_start(self.id, self.map_size))
+        held = {name: jnp.asarray(getattr(level, name)) for name in _held(self.id)}
+        held = {name: leaf if name == "light_map" else leaf.astype(jnp.int32) for name, leaf in held.items()}
+        state = common.replace(**held, state_rng=jax.random.split(key, 1)[0])
         return self._observe(self._made[0].get_obs(state)), state
 
     def step(self, key: jax.Array, state: Any, action: jax.Array, level: Level):
@@ -243,3 +242,30 @@ def _made(id: str, map_size: int) -> tuple[Any, Any]:
     static = module.StaticEnvParams(map_size=(map_size, map_size)) if map_size else module.StaticEnvParams()
     world = kind(static)
     return world, world.default_params.replace(max_timesteps=NEVER)
+
+
+def _generate(id: str, map_size: int, key: jax.Array) -> Any:
+    world, params = _made(id, map_size)
+    return _plain(world.reset_env(key, params)[1])
+
+
+def _level_class(id: str) -> type:
+    return ClassicLevel if "Classic" in id else CraftaxLevel
+
+
+def _held(id: str) -> tuple[str, ...]:
+    """Return the names of the arrays that a level holds of a start."""
+    return tuple(field.name for field in dataclasses.fields(_level_class(id)))
+
+
+@functools.cache
+def _common_start(id: str, map_size: int) -> Any:
+    """Return what all starts have in common, ``np.ndarray``s, and None for what a level holds and for the key."""
+
+    def common(key: jax.Array) -> Any:  # of which the compiler leaves nothing of the generator
+        return _generate(id, map_size, key).replace(**dict.fromkeys((*_held(id), "state_rng")))
+
+    # Compiled ahead: traced within `ensure_compile_time_eval`, the generator would be computed step by step.
+    compiled = jax.jit(common).lower(jax.eval_shape(lambda: jax.random.key(0))).compile()
+    with jax.ensure_compile_time_eval():
+        return jax.tree.map(np.asarray, compiled(jax.random.key(0)))

@@ -33,7 +33,7 @@ def _restart(env: Environment, slots: Slot, ended: jax.Array, indices: jax.Array
 @functools.partial(jax.jit, static_argnums=0)
 def _advance(env: Environment, slots: Slot, actions: jax.Array, waits: jax.Array) -> tuple[Slot, tuple[Any, ...]]:
     """Return the slots after a step but of those that wait, ``bool[B]``, and what came of it, nothing where one waits."""
-    after, told = jax.vmap(lambda slot, action: outward.advance(env, slot, action))(_cloned(slots), actions)
+    after, told = jax.vmap(lambda slot, action: outward.take_step(env, slot, action))(_cloned(slots), actions)
     observations, *numbers = told
     numbers = jax.tree.map(lambda leaf: _select(waits, jnp.zeros_like(leaf), leaf), numbers)
     return _select(waits, slots, after), (observations, *numbers)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from minied.adapters.base import AdaptedEnvironment, BinnedActions, Library, box, quiet, require
+from minied.adapters.base import AdaptedEnvironment, BinnedActions, Library, box, lenient, require
 from minied.adapters.gymnax_export import as_gymnax as as_gymnax
 from minied.adapters.gymnax_export import register as register
 from minied.adapters.gymnax_levels import GymnaxLevel, GymnaxLevelSpace, StartLevelSpace, Varied, varied
@@ -125,17 +125,22 @@ class Gymnax(AdaptedEnvironment[GymnaxLevel, GymnaxState]):
 
     def reset(self, key: jax.Array, level: GymnaxLevel) -> tuple[Any, GymnaxState]:
         """Return the level's first observation and state. ``key`` is not used."""
-        observation, inner = self.made.env.reset_env(jax.random.wrap_key_data(level.start), self.parameters_of(level))
+        with lenient():
+            observation, inner = self.made.env.reset_env(
+                jax.random.wrap_key_data(level.start), self.parameters_of(level)
+            )
         state = GymnaxState(typed(inner, state_form(self)), jnp.int32(0))
         return _value_in(self.observation_space, observation), state
 
     def step(self, key: jax.Array, state: GymnaxState, action: jax.Array, level: GymnaxLevel):
         """Take gymnax's step, without its reset. Consumes ``key``."""
         env, parameters = self.made.env, self.parameters_of(level)
-        observation, inner, reward, terminated, _ = env.step_env(key, state.inner, self.taken(action), parameters)
+        with lenient():
+            observation, inner, reward, terminated, _ = env.step_env(key, state.inner, self.taken(action), parameters)
+            truncated = env.is_truncated(inner, parameters)
         time = state.time + 1
         terminated = jnp.asarray(terminated, bool).reshape(())
-        late = jnp.asarray(env.is_truncated(inner, parameters), bool).reshape(()) | (time >= self.max_steps)
+        late = jnp.asarray(truncated, bool).reshape(()) | (time >= self.max_steps)
         state = GymnaxState(typed(inner, state_form(self)), time)
         reward = jnp.asarray(reward, jnp.float32).reshape(())
         return _value_in(self.observation_space, observation), state, reward, terminated, late & ~terminated, {}
@@ -194,7 +199,7 @@ class Gymnax(AdaptedEnvironment[GymnaxLevel, GymnaxState]):
 @functools.cache
 def _action_kind(world: Gymnax) -> Discrete | BinnedActions:
     spaces = require(LIBRARY).environments.spaces
-    with quiet(), jax.ensure_compile_time_eval():
+    with lenient(), jax.ensure_compile_time_eval():
         found = [world.made.env.action_space(parameters) for parameters in world.ends()]
         if isinstance(found[0], spaces.Discrete):
             return Discrete(int(found[0].n))
@@ -213,7 +218,7 @@ def _action_kind(world: Gymnax) -> Discrete | BinnedActions:
 
 @functools.cache
 def _observation_space(world: Gymnax) -> Space:
-    with quiet(), jax.ensure_compile_time_eval():
+    with lenient(), jax.ensure_compile_time_eval():
         return _space(world.made.env.observation_space(world.fixed_parameters), world.id)
 
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minied.adapters.base import Library, quiet, require
+from minied.adapters.base import Library, lenient, require
 from minied.errors import UserError, unknown_name
 
 LIBRARY = Library(package="gymnax", module="gymnax", at_least="1.0.1", below="2", run_with="1.0.1", extra="")
@@ -81,7 +81,7 @@ def make(name: str, settings: tuple[str, ...]) -> Made:
     gymnax = require(LIBRARY)
     if name not in gymnax.registered_envs:
         raise unknown_name("environment of gymnax", name, list(gymnax.registered_envs))
-    with quiet(), jax.ensure_compile_time_eval():  # what it makes are constants, whoever is being traced
+    with lenient(), jax.ensure_compile_time_eval():  # what it makes are constants, whoever is being traced
         found = _made(gymnax, name, {})
         given = _parted(settings)
         arguments = {key: _plain(text) for key, text in given.items() if key not in found.defaults}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from minied.adapters.base import quiet
+from minied.adapters.base import lenient
 from minied.adapters.gymnax_levels import GymnaxLevel
 from minied.adapters.gymnax_made import make
 from minied.spaces import Box
@@ -27,7 +27,7 @@ Point = tuple[float, float]  # (row, col), rows downwards
 
 def draw(world: "Gymnax", level: GymnaxLevel, state: Any = None) -> np.ndarray:
     """Return a picture, ``u8[height, width, 3]``, of ``level`` at its start, or of an episode's ``state`` on it."""
-    with quiet():
+    with lenient():
         if state is None:
             observation, state = world.reset(jax.random.key(0), level)
         else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from minied.adapters.base import quiet
+from minied.adapters.base import lenient
 from minied.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def state_form(world: "Gymnax") -> Any:
         return _arrays(env.step_env(key, state, world.taken(jnp.int32(0)), world.parameters_with(numbers))[1])
 
     try:
-        with quiet():
+        with lenient():
             form = jax.eval_shape(first, key, numbers)
             for _ in range(2):  # a wider type may widen another
                 form = jax.tree.map(_wider, form, jax.eval_shape(second, key, numbers, form))
@@ -54,7 +54,7 @@ def typed(tree: Any, form: Any) -> Any:
 @functools.cache
 def starts_differ(world: "Gymnax") -> bool:
     """Return whether any two of some first states differ, where numbers are as in gymnax or at their ends."""
-    with quiet(), jax.ensure_compile_time_eval():
+    with lenient(), jax.ensure_compile_time_eval():
         for parameters in world.ends():
             keys = jax.random.split(jax.random.key(0), _STARTS)
             starts = jax.jit(jax.vmap(world.made.env.reset_env, in_axes=(0, None)))(keys, parameters)
@@ -77,7 +77,7 @@ def require_heard(world: "Gymnax") -> None:
         return env.reset_env(key, parameters), stepped, env.is_truncated(stepped[1], parameters)
 
     numbers = _numbers(world)
-    with quiet():
+    with lenient():
         jaxpr = jax.make_jaxpr(episode)(numbers, jax.random.key(0), state_form(world)).jaxpr
     heard = {id(atom) for atom in jaxpr.outvars}
     for equation in reversed(jaxpr.eqns):

@@ -17,11 +17,12 @@ from minied.adapters import jaxmarl_particles as particles
 from minied.adapters.base import (
     AdaptedEnvironment,
     Library,
-    quiet,
+    lenient,
     sampled_suite,
     tree_from_text,
     tree_to_text,
 )
+from minied.adapters.jaxmarl_export import as_jaxmarl as as_jaxmarl
 from minied.adapters.jaxmarl_library import ENVIRONMENTS, LIBRARY, Made, known_of, made, teams_by_name
 from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace, Suite
@@ -133,7 +134,7 @@ class JaxMARL(AdaptedEnvironment[Any, JaxMARLState]):
 
     def reset(self, key: jax.Array, level: Any) -> tuple[Any, JaxMARLState]:
         """Return the level's start. Nothing is random: ``key`` is not used."""
-        with quiet():
+        with lenient():
             observation = self.made.read(self.made.observed(level), level)
         return self._shown(observation), JaxMARLState(level, jnp.int32(0), jnp.zeros(self.num_agents, bool))
 
@@ -141,7 +142,7 @@ class JaxMARL(AdaptedEnvironment[Any, JaxMARLState]):
         """Step the environment by its `step_env`. Consumes ``key``."""
         known = self.made
         actions = known.action_of(action.reshape(self.num_agents))
-        with quiet():
+        with lenient():
             observations, inner, rewards, dones, _ = known.env.step_env(key, state.inner, actions)
             inner = known.with_types(inner)
             observation = known.read(observations, inner)
@@ -187,7 +188,7 @@ class JaxMARLLevels(LevelSpace[Any]):
     def sample(self, key: jax.Array) -> Any:
         """Return a state that the environment's reset makes. Consumes ``key``."""
         known = self.world.made
-        with quiet():
+        with lenient():
             return known.with_types(known.env.reset(key)[1])
 
     def to_text(self, level: Any) -> str:

@@ -3,24 +3,26 @@
 A table says what a config needs to know of them, since the library computes as it is imported. Letter: ``N`` agents.
 """
 
-import contextlib
 import dataclasses
 import functools
 import io
 import json
 import math
 import sys
+import types
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minied.adapters.base import BinnedActions, Library, quiet, require
+from minied.adapters.base import BinnedActions, Library, lenient, require
 from minied.errors import UserError, unknown_name
 from minied.spaces import Box, Dict, Discrete, Mask, MultiDiscrete, Space
 
 LIBRARY = Library("jaxmarl", "jaxmarl", at_least="0.2", below="0.3", run_with="0.2.0", extra="adapters")
+NO_BOUND = 1e38
+"""Finite, and so is twice of it: networks are shaped by a sample of a space."""
 NO_LIMIT = 2**30
 """Steps that no episode has."""
 
@@ -162,7 +164,8 @@ class Made:
         low = min(float(np.min(getattr(space, "low", 0))) for space in spaces)
         tops = [space.high if hasattr(space, "high") else space.num_categories - 1 for space in spaces]
         high = max(float(np.max(np.asarray(top))) for top in tops)
-        parts: list[tuple[str, Space]] = [("seen", Box(min(low, 0.0), max(high, 0.0), self.shape))]
+        low, high = max(min(low, 0.0), -NO_BOUND), min(max(high, 0.0), NO_BOUND)
+        parts: list[tuple[str, Space]] = [("seen", Box(low, high, self.shape))]
         if len(self.agents) > 1:
             parts.append(("agent", Discrete(len(self.agents))))
         if self.has_mask:
@@ -229,8 +232,8 @@ def made(id: str, set: tuple[str, ...], max_steps: int, action_bins: int) -> Mad
     options = dict(known.options) | _options(set)
     if max_steps and known.limit != "attribute":
         options |= {"seen": {"max_steps": max_steps}, "argument": {"max_steps": NO_LIMIT}, "none": {}}[known.limit]
-    with jax.ensure_compile_time_eval(), quiet(), _streams_kept():
-        library = require(LIBRARY)
+    library = import_library()
+    with jax.ensure_compile_time_eval(), lenient():
         try:
             env = library.make(id, **_resolved(id, options))
         except Exception as error:  # it is somebody else's code
@@ -284,12 +287,14 @@ def _actions(id: str, spaces: list[Any], bins: int) -> tuple[tuple[int, ...], Bi
     return (binned.space.n,) * len(spaces), binned
 
 
-@contextlib.contextmanager
-def _streams_kept():
-    """Keep ``sys.stdout`` and ``sys.stderr``: without brax, JaxMARL 0.2.0 sets them anew as it is imported, and prints."""
+def import_library() -> types.ModuleType:
+    """Return the imported library, as `require` does.
+
+    Without brax, JaxMARL 0.2.0 sets ``sys.stdout`` and ``sys.stderr`` anew as it is imported, and prints: both are kept.
+    """
     kept = sys.stdout, sys.stderr, sys.__stdout__
     sys.__stdout__ = io.StringIO()  # pyright: ignore[reportAttributeAccessIssue]
     try:
-        yield
+        return require(LIBRARY)
     finally:
         sys.stdout, sys.stderr, sys.__stdout__ = kept

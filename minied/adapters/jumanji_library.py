@@ -16,7 +16,7 @@ import numpy as np
 from flax import struct
 
 from minied.adapters import jumanji_maze
-from minied.adapters.base import Library, quiet, require
+from minied.adapters.base import Library, lenient, require
 from minied.errors import UserError
 from minied.spaces import Box, Coded, Dict, Discrete, Mask, MultiDiscrete, Space
 
@@ -25,6 +25,8 @@ MAZE = "Maze-v0"
 GENERATED = {"Cleaner-v0": ("num_agents",), MAZE: ()}
 """Environments whose size is that of a generator, and what else that is told."""
 _NO_LIMIT = 2**30  # steps
+NO_BOUND = 1e38
+"""Finite, and so is twice of it: networks are shaped by a sample of a space."""
 MOST_CODES = 32
 """Different numbers up to which an array of integers is read as one-hot codes."""
 MOST_ONE_HOT = 2048
@@ -153,7 +155,7 @@ def with_types(tree: Any, form: Any) -> Any:
 @functools.cache
 def adapted(id: str, height: int, width: int, max_steps: int) -> Adapted:
     """Return an environment of the library, its time limit taken off. Raises `UserError` if minied cannot play it."""
-    with jax.ensure_compile_time_eval(), quiet():
+    with jax.ensure_compile_time_eval(), lenient():
         env = _made(id, height, width)
         is_unlimited = not hasattr(env, "time_limit")
         if "time_limit" in inspect.signature(type(env).__init__).parameters:
@@ -169,7 +171,7 @@ def adapted(id: str, height: int, width: int, max_steps: int) -> Adapted:
 @functools.cache
 def time_limit(id: str) -> int | None:
     """Return the library's own time limit of an environment, in steps, None if there is none."""
-    with jax.ensure_compile_time_eval(), quiet():
+    with jax.ensure_compile_time_eval(), lenient():
         return getattr(_made(id, 0, 0), "time_limit", None)
 
 
@@ -242,7 +244,7 @@ def _part(id: str, path: str, spec: Any, form: Any, actions: Discrete | MultiDis
         return Part(path, "clock", Box(0.0, 1.0, ()), scale=max_steps)
     low, high = _bounds(id, path, spec, form)
     vector = (size,) if shape else ()
-    if jnp.issubdtype(form.dtype, jnp.floating) or math.isinf(high - low):
+    if jnp.issubdtype(form.dtype, jnp.floating) or high == NO_BOUND:
         is_picture = len(shape) == 3 and min(shape[:2]) >= 3
         return Part(path, "plain", Box(low, high, shape if is_picture else vector))
     number = int(high - low) + 1
@@ -263,5 +265,5 @@ def _bounds(id: str, path: str, spec: Any, form: Any) -> tuple[float, float]:
     for part in path.split("."):
         spec = spec[part]
     if not hasattr(spec, "minimum"):
-        return -math.inf, math.inf
+        return -NO_BOUND, NO_BOUND
     return float(np.min(np.asarray(spec.minimum))), float(np.max(np.asarray(spec.maximum)))

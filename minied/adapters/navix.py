@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from minied.adapters.base import AdaptedEnvironment, Library, quiet, require
+from minied.adapters.base import AdaptedEnvironment, Library, lenient, quiet, require
 from minied.errors import UserError, unknown_name
 from minied.spaces import Coded, Dict, Discrete
 
@@ -130,7 +130,7 @@ class Navix(AdaptedEnvironment[NavixLevel, NavixState]):
     def step(self, key: jax.Array, state: NavixState, action: jax.Array, level: NavixLevel):
         """Let navix step. Consumes ``key``, which only balls that roll use."""
         made = self._made
-        with as_it_is():
+        with lenient():
             before = navix_state(state, level, key)
             zero = jnp.zeros(())
             # Of a step of navix's that resets nothing; of the one before it only time and state are read.
@@ -150,7 +150,7 @@ class Navix(AdaptedEnvironment[NavixLevel, NavixState]):
     def _observe(self, state: NavixState, level: NavixLevel) -> dict[str, jax.Array]:
         observations = require(LIBRARY).observations
         show = observations.symbolic if self.observation == "full" else observations.symbolic_first_person
-        with as_it_is():
+        with lenient():
             symbols = show(navix_state(state, level, None))
         player = state.entities["player"]
         observation = {
@@ -174,15 +174,10 @@ def make(identifier: str, max_steps: int) -> Any:
         return require(LIBRARY).make(identifier, max_steps=max_steps)
 
 
-def as_it_is() -> Any:
-    """Return the context in which navix's code is traced, which adds arrays of different ranks."""
-    return jax.numpy_rank_promotion("allow")
-
-
 def draw_start(key: jax.Array, identifier: str) -> NavixLevel:
     """Return a start by navix's own generator. Consumes ``key``."""
     navix = require(LIBRARY)
-    with as_it_is():
+    with lenient():
         # Without the pictures of the cells, which only navix's rgb observations are made of, nothing is rendered.
         state = (
             make(identifier, 1)

@@ -11,9 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minied.adapters.base import require, sampled_suite, tree_from_text, tree_to_text
-from minied.adapters.navix import COLOURS, LIBRARY, Navix, NavixLevel, NavixState, as_it_is, draw_start, navix_state
-from minied.adapters.navix import start_form as start_form
+from minied.adapters.base import lenient, require, sampled_suite, tree_from_text, tree_to_text
+from minied.adapters.navix import COLOURS, LIBRARY, Navix, NavixLevel, NavixState, draw_start, navix_state, start_form
 from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace, Suite
 
@@ -86,7 +85,7 @@ class NavixLevelSpace(LevelSpace[NavixLevel]):
         navix = require(LIBRARY)
         shown = self.env.reset(jax.random.key(0), level)[1] if state is None else state
         level, shown = jax.tree.map(jnp.asarray, (level, shown))
-        with as_it_is():
+        with lenient():
             whole = navix_state(shown, level, None)
             pictures = navix.rendering.cache.RenderingCache.init(whole.grid)
             picture = np.array(navix.observations.rgb(whole.replace(cache=pictures)))

@@ -20,7 +20,7 @@ from minied.errors import UserError, unknown_name
 from minied.levels.space import Suite
 from minied.spaces import ActionSpace, Coded, Dict, Discrete, Entities, Mask, MultiDiscrete, Ring, Space
 
-GYMNASIUM = Library("gymnasium", "gymnasium", at_least="1.1", below="2", run_with="1.3.0", extra="")
+GYMNASIUM = Library("gymnasium", "gymnasium", at_least="1.3", below="2", run_with="1.3.0", extra="gymnasium")
 LARGEST_SEED = 2**32 - 1  # beyond it `jax.random.key` gives the keys of small seeds again
 NEW = -1  # the number of a level that was sampled
 
@@ -55,7 +55,7 @@ def start(
     return Slot(key, index, level, state, jnp.zeros(returns)), observation
 
 
-def advance(env: Environment, slot: Slot, action: jax.Array) -> tuple[Slot, tuple[Any, ...]]:
+def take_step(env: Environment, slot: Slot, action: jax.Array) -> tuple[Slot, tuple[Any, ...]]:
     """Return the slot after a step, and what `Environment.step` gave but the state, then whether it is solved, ``bool[]``.
 
     Splits the slot's key in two: one is kept, the step consumes the other.

@@ -23,7 +23,7 @@ from minied.adapters.outward import Slot
 from minied.env import Environment, with_agent_axis
 from minied.errors import UserError
 
-PETTINGZOO = Library("pettingzoo", "pettingzoo", at_least="1.24", below="2", run_with="1.27.0", extra="pettingzoo")
+PETTINGZOO = Library("pettingzoo", "pettingzoo", at_least="1.27", below="2", run_with="1.27.0", extra="pettingzoo")
 
 
 def as_parallel_env(
@@ -70,7 +70,7 @@ def _start(env: Environment, key: jax.Array, index: jax.Array, levels: Any) -> t
     return slot, observations, info.get("present", jnp.ones(env.num_agents, bool))
 
 
-_advance = jax.jit(outward.advance, static_argnums=0)
+_advance = jax.jit(outward.take_step, static_argnums=0)
 
 
 @functools.cache

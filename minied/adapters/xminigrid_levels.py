@@ -18,7 +18,7 @@ from minied.levels.space import LevelSpace, Suite
 from minied.levels.tasks import Tasks
 
 TILE_PIXELS = 16
-SUITE_LEVELS, SUITE_SEED = 64, 20_231_219
+SUITE_LEVELS, LEVELS_OF_TASK, SUITE_SEED = 64, 16, 20_231_219
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,17 +138,17 @@ class DrawnLevelSpace(FiledLevelSpace):
     @property
     def suites(self) -> Mapping[str, str]:
         """Levels of the generator, and as many of each task."""
-        by_task = f"4 levels of each kind of goal with each number of rules, of {self.env.id}."
+        by_task = f"{LEVELS_OF_TASK} levels of each kind of goal with each number of rules, of {self.env.id}."
         return {**super().suites, "tasks": by_task}
 
     def suite(self, name: str) -> tuple[Suite, ...]:
         """Return the levels of a suite."""
         if name != "tasks":
             return super().suite(name)
-        names = tuple(task for task in self.tasks.names for _ in range(4))
+        names = tuple(task for task in self.tasks.names for _ in range(LEVELS_OF_TASK))
         with jax.ensure_compile_time_eval():
             keys = jax.random.split(jax.random.key(SUITE_SEED), len(names))
-            tasks = jnp.arange(len(names), dtype=jnp.int32)[:, None] // 4
+            tasks = jnp.arange(len(names), dtype=jnp.int32)[:, None] // LEVELS_OF_TASK
             levels = jax.jit(jax.vmap(self.tasks.level))(keys, tasks)
         return (Suite(name, self.env, levels, names, self.suites[name]),)
 

@@ -19,7 +19,7 @@ from flax import struct
 from minied.adapters.base import Library, require
 from minied.errors import UserError
 
-LIBRARY = Library("xminigrid", "xminigrid", at_least="0.9", below="0.10", run_with="0.9.3", extra="adapters")
+LIBRARY = Library("xminigrid", "xminigrid", at_least="0.9.3", below="0.10", run_with="0.9.3", extra="xminigrid")
 LARGEST_BENCHMARK = 2**26
 """Bytes of a benchmark's arrays, which become constants of the compiled program."""
 NUM_TILES, NUM_COLOURS = 13, 12

@@ -20,9 +20,9 @@ from minied.testing.report import Finding, Report, lines_of
 from minied.testing.score import SCORE_CHECKS, check_score
 from minied.testing.teacher import SMALL_LAKE, TEACHER_CHECKS, check_teacher
 
-DESCRIPTION = """Check a world and its levels, a teacher or a score: a registered name, or package.module:Object, also of a file
-in the current folder. A world's own options follow as --env.OPTION; a teacher is checked on a small lake, or on the world
---env NAME, with its options as --teacher.OPTION. Exit code 1 if a check fails."""
+DESCRIPTION = """Check a world and its levels, a teacher or a score: a registered name, or package.module:Object, also of a
+file in the current folder. A world's own options follow as --env.OPTION; a teacher is checked on a small lake, or on the
+world --env NAME, with its options as --teacher.OPTION. Exit code 1 if a check fails."""
 SMALL = {"buffer_size": 16, "minimum_fill": 0.5}
 """Options of a teacher that are smaller in a check than by default: in a few iterations little is seen of a large buffer."""
 _TABLES = {"environment": (*ENVIRONMENT_CHECKS, *LEVEL_CHECKS), "teacher": TEACHER_CHECKS, "score": SCORE_CHECKS}

@@ -20,7 +20,7 @@ def build(options: argparse.Namespace) -> Any:
     from world_loop import chosen, world_workload
     from xminigrid.wrappers import GymAutoResetWrapper
 
-    bare, params = xminigrid.make(options.world)
+    bare, params = xminigrid.make(options.world)  # type: ignore[reportPrivateImportUsage]
     env = GymAutoResetWrapper(bare)
 
     def step(_: Any, state: Any, action: Any) -> Any:  # the state has a key of its own
