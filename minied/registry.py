@@ -101,15 +101,16 @@ def load(kind: str, name: str) -> Any:
 
     Raises `UserError` for an unknown name, one that several packages register, or what does not import.
     """
-    paths: tuple[str, ...] = _registered(kind).get(name, (name,))
-    if len(paths) > 1:
+    paths = _registered(kind).get(name, (name,))
+    path, *others = paths
+    if others:
         raise UserError(
             f"the {kind} {name!r} is registered by {len(paths)} packages: {', '.join(paths)}; uninstall all but one, or"
             " name it by its import path"
         )
-    if ":" not in paths[0]:
+    if ":" not in path:
         raise unknown_name(kind, name, names(kind))
-    return load_path(paths[0], f"the {kind} {name!r}")
+    return load_path(path, f"the {kind} {name!r}")
 
 
 def load_path(path: str, told: str) -> Any:
