@@ -218,7 +218,7 @@ class StartLevelSpace(LevelSpace[GymnaxLevel]):
             return sampled_suite(self.world, name, number, _SUITE_SEED, description)
         with jax.ensure_compile_time_eval():
             keys = jax.random.split(jax.random.key(_SUITE_SEED), len(settings))
-            starts = jnp.stack([self._start(key) for key in keys])
+            starts = jax.vmap(self._start)(keys)
             columns = np.asarray(settings, np.float32).T
             numbers = {each.name: jnp.asarray(column) for each, column in zip(self._varied, columns, strict=True)}
         names = tuple(self._setting(setting) for setting in settings)

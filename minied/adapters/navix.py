@@ -10,6 +10,7 @@ door that it is sent to.
 
 import dataclasses
 import functools
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import jax
@@ -96,6 +97,8 @@ class Navix(AdaptedEnvironment[NavixLevel, NavixState]):
             raise UserError(f"max_steps is {self.max_steps}; allowed: 1 to {2**24 - 1}")
         if self.observation not in get_args(View):
             raise unknown_name("observation", self.observation, get_args(View))
+        if not math.isfinite(self.solved_return):
+            raise UserError(f"solved_return is {self.solved_return}; allowed: a finite number")
         if not 1 <= self.num_edits <= 1000:
             raise UserError(f"num_edits is {self.num_edits}; allowed: 1 to 1000")
 
@@ -148,19 +151,19 @@ class Navix(AdaptedEnvironment[NavixLevel, NavixState]):
         return episode_return >= self.solved_return
 
     def _observe(self, state: NavixState, level: NavixLevel) -> dict[str, jax.Array]:
-        observations = require(LIBRARY).observations
-        show = observations.symbolic if self.observation == "full" else observations.symbolic_first_person
+        observations, player = require(LIBRARY).observations, state.entities["player"]
         with lenient():
-            symbols = show(navix_state(state, level, None))
-        player = state.entities["player"]
+            codes = code_of(observations.symbolic(navix_state(state, level, None)))
+        position, direction = player.position[0], player.direction[0]
+        is_full = self.observation == "full"
         observation = {
-            "view": code_of(symbols),
-            "direction": player.direction[0].astype(jnp.int32),
+            "view": codes if is_full else ahead_of(codes, position, direction, observations.RADIUS),
+            "direction": direction.astype(jnp.int32),
             "holding": (player.pocket[0] != -1).astype(jnp.int32),
         }
-        return (
-            observation if level.mission is None else observation | {"mission": level.mission.colour.astype(jnp.int32)}
-        )
+        if level.mission is not None:
+            observation["mission"] = level.mission.colour.astype(jnp.int32)
+        return observation
 
     @property
     def _made(self) -> Any:
@@ -170,7 +173,7 @@ class Navix(AdaptedEnvironment[NavixLevel, NavixState]):
 @functools.cache
 def make(identifier: str, max_steps: int) -> Any:
     """Return navix's own environment."""
-    with quiet():
+    with quiet(), jax.ensure_compile_time_eval():  # it holds arrays, which a trace must not own
         return require(LIBRARY).make(identifier, max_steps=max_steps)
 
 
@@ -178,12 +181,9 @@ def draw_start(key: jax.Array, identifier: str) -> NavixLevel:
     """Return a start by navix's own generator. Consumes ``key``."""
     navix = require(LIBRARY)
     with lenient():
-        # Without the pictures of the cells, which only navix's rgb observations are made of, nothing is rendered.
-        state = (
-            make(identifier, 1)
-            .reset(key, navix.rendering.cache.RenderingCache(jnp.zeros((1, 1, 1, 3), jnp.uint8)))
-            .state
-        )
+        # Given pictures of the cells, which only observations in colours are made of, navix renders none.
+        pictures = navix.rendering.cache.RenderingCache(jnp.zeros((1, 1, 1, 3), jnp.uint8))
+        state = make(identifier, 1).reset(key, pictures).state
     return NavixLevel(state.grid != 0, _exact(state.entities), _exact(state.mission))
 
 
@@ -211,6 +211,25 @@ def code_of(symbols: jax.Array) -> jax.Array:
         places[number] = place
     kind = jnp.asarray(places, jnp.uint8)[symbols[..., 0]]
     return (kind * len(COLOURS) + symbols[..., 1]) * NUM_STATES + symbols[..., 2] % NUM_STATES
+
+
+def ahead_of(codes: jax.Array, position: jax.Array, direction: jax.Array, radius: int) -> jax.Array:
+    """Return what navix's ``symbolic_first_person`` shows, ``u8[2 r + 1, 2 r + 1]``, of the codes of all cells.
+
+    The agent is in the middle of the last row, looking up, and shows as floor; outside is wall. Navix rolls and turns a
+    padded grid for it, which takes twenty times as long as everything else in a step.
+    """
+    ahead = jnp.arange(2 * radius, -1, -1)[:, None]
+    aside = jnp.arange(-radius, radius + 1)[None]
+    down, right = (jnp.asarray(each, jnp.int32)[direction] for each in ((0, 1, 0, -1), (1, 0, -1, 0)))
+    rows = position[0] + ahead * down + aside * right
+    cols = position[1] + ahead * right - aside * down
+    inside = (rows >= 0) & (rows < codes.shape[0]) & (cols >= 0) & (cols < codes.shape[1])
+    floor, wall = (
+        code_of(jnp.asarray(symbol, jnp.uint8)) for symbol in ((KINDS["floor"], 0, 0), (KINDS["wall"], 5, 0))
+    )
+    codes = codes.at[position[0], position[1]].set(floor)
+    return jnp.where(inside, codes[jnp.where(inside, rows, 0), jnp.where(inside, cols, 0)], wall)
 
 
 def _exact(tree: Any) -> Any:

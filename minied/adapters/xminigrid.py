@@ -241,7 +241,7 @@ class XLandMiniGrid(AdaptedEnvironment[XLandLevel, XLandState]):
         truncated = ~terminated & (state.time >= self.max_steps)
         reward = after.reward.astype(jnp.float32)
         observation = self._observe(after.observation, state, level)
-        return observation, state, reward, terminated, truncated, {"novelty": _novelty(state)}
+        return observation, state, reward, terminated, truncated, {"novelty": novelty(state)}
 
     def is_solved(self, episode_return: jax.Array) -> jax.Array:
         """Return whether the return is above ``solved_return``, ``bool[]``."""
@@ -267,7 +267,7 @@ class XLandMiniGrid(AdaptedEnvironment[XLandLevel, XLandState]):
         return observation
 
 
-def _novelty(state: XLandState) -> jax.Array:
+def novelty(state: XLandState) -> jax.Array:
     """Return a hash of all that an agent can change, ``u32[2]``, for bonuses that count states."""
     parts = (encoding.codes(state.cells), state.position, state.direction, encoding.codes(state.pocket))
     return hash_words(jnp.concatenate([part.reshape(-1).astype(jnp.uint32) for part in parts]))

@@ -241,6 +241,7 @@ def test_the_first_tile_of_a_pair_is_near_the_player_and_the_other_of_another_ki
     after = mutator(env)(jax.random.split(jax.random.key(1), 64), before)
     changed = np.argwhere(np.asarray(before.map != after.map))
     assert len(changed) == 128
+    assert not (changed[:, 1:] == 8).all(axis=1).any()
     away = np.abs(changed[:, 1:] - 8).max(axis=1).reshape(64, 2)
     assert (away.min(axis=1) <= 2).all()
     assert (away.max(axis=1) > 2).mean() > 0.5

@@ -344,6 +344,7 @@ def test_what_is_offered():
         ({"id": "Navix-FourRoom-v0"}, "unknown environment of navix 'Navix-FourRoom-v0' (did you mean"),
         ({"max_steps": 0}, "max_steps is 0; allowed: 1 to 16777215"),
         ({"observation": "rgb"}, "unknown observation 'rgb'"),
+        ({"solved_return": float("nan")}, "solved_return is nan; allowed: a finite number"),
         ({"num_edits": 0}, "num_edits is 0; allowed: 1 to 1000"),
     ],
 )  # fmt: skip

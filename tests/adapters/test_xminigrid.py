@@ -13,7 +13,7 @@ from xminigrid.core import constants, goals, rules
 from xminigrid.types import RuleSet
 
 from minied.adapters import xminigrid_rulesets as encoding
-from minied.adapters.xminigrid import XLandMiniGrid
+from minied.adapters.xminigrid import XLandMiniGrid, novelty
 from minied.adapters.xminigrid_levels import SUITE_SEED
 from minied.adapters.xminigrid_rulesets import XLandLevel
 from minied.errors import UserError
@@ -220,6 +220,15 @@ def test_reset_is_the_levels_start_whatever_the_key():
     assert not all(map(np.array_equal, first, another))
 
 
+def test_states_are_told_apart_by_what_the_agent_can_change():
+    """Turning left and right again comes back to the same state; holding the ball is another than seeing it."""
+    level = room(HOLD_BALL, {(2, 3): RED_BALL})
+    states = player(small())(level, [LEFT, RIGHT, RIGHT, LEFT, PICK_UP, PUT_DOWN])[-1]
+    hashes = [tuple(np.asarray(novelty(at(states, t))).tolist()) for t in range(6)]
+    assert hashes[1] == hashes[3] == hashes[5]
+    assert len(set(hashes)) == 4
+
+
 @pytest.mark.parametrize("id", ["XLand-MiniGrid-R1-9x9", "MiniGrid-Empty-5x5", "MiniGrid-MemoryS8"])
 def test_no_number_is_weakly_typed(id):
     """Empty and Memory give weakly typed directions, which would trace everything once more."""
@@ -249,6 +258,8 @@ def test_the_ruleset_and_the_pocket_are_shown_on_demand():
     assert observation["rule_tiles"].tolist() == [BLUE_SQUARE, GREEN_KEY, 0, 0, 0, 0]
     decoded = small().observation_space.spaces["goal_tiles"].decode(observation["goal_tiles"])
     assert np.flatnonzero(np.asarray(decoded[0])).tolist() == [3, 13 + 1]
+    door_is_open = jnp.asarray([5, 10, 1, 3, 4], jnp.uint8)  # of a position, which is no tile
+    assert encoding.goal_tiles(door_is_open).tolist() == [10 * 12 + 1, 0]
     hidden = XLandMiniGrid(**SMALL | {"shows_ruleset": False, "shows_pocket": False})
     assert set(hidden.observation_space.spaces) == {"view", "direction"}
     assert set(jax.eval_shape(hidden.reset, jax.random.key(0), level)[0]) == {"view", "direction"}
@@ -337,11 +348,23 @@ def test_edits_change_one_thing_and_what_is_needed_is_still_there():
     assert min(kinds.values()) > 20, kinds
 
 
+@functools.cache
+def editor():
+    return jax.jit(small().level_space.mutate)
+
+
+def test_what_two_rules_need_is_not_taken_away():
+    """The square becomes a ball, which is asked for, or a key: without it there is neither."""
+    level = room(HOLD_BALL, {(1, 1): BLUE_SQUARE}, [(2, 4, 3, 3, 1), (1, 4, 3, 7, 2)])
+    after = [editor()(jax.random.key(seed), level) for seed in range(40)]
+    assert all(np.asarray(each.rules[:, 0] > 0).all() for each in after)
+    one_rule = level.replace(rules=level.rules.at[1].set(0))
+    assert any(not editor()(jax.random.key(seed), one_rule).rules.any() for seed in range(40))
+
+
 def test_a_rule_that_is_added_is_undone_by_dropping_it():
-    """The square becomes what a rule makes of it; what lies there instead can be made into the square, and back."""
-    space = small().level_space
-    level = room(HOLD_BALL, {(1, 1): RED_BALL})
-    edit = jax.jit(space.mutate)
+    """The ball becomes what a rule makes; what lies there instead can be made into the ball, and back."""
+    level, edit = room(HOLD_BALL, {(1, 1): RED_BALL}), editor()
     for seed in range(60):
         more = edit(jax.random.key(seed), level)
         if int(more.rules[0, 0]):
