@@ -68,8 +68,7 @@ class XLandMiniGrid(AdaptedEnvironment[XLandLevel, XLandState]):
     rule_kinds: tuple[str, ...] = ("agent_hold", "agent_near", "tile_near")
     """Of XLand: when things may turn into others, likewise."""
     benchmark: str = ""
-    """Of XLand: a file of rulesets, or the name of a benchmark that the library has on disk; empty: they are drawn. The
-    library unpickles it: only from a source that you trust."""
+    """Of XLand: a file ``.npz`` with the arrays goals, rules and init_tiles of a benchmark; empty: rulesets are drawn."""
     shows_ruleset: bool = True
     """Whether goal and rules are part of the observation."""
     shows_pocket: bool = False

@@ -113,8 +113,9 @@ class FiledLevelSpace(RoomLevelSpace):
     def sample(self, key: jax.Array) -> XLandLevel:
         """Return a room with a ruleset of the file. Consumes ``key``."""
         ruleset_key, room_key = jax.random.split(key)
-        ruleset = read_benchmark(self.env.benchmark).sample_ruleset(ruleset_key)
-        return self.env.room(room_key, (ruleset.goal, ruleset.rules, ruleset.init_tiles))
+        rulesets = read_benchmark(self.env.benchmark)
+        index = jax.random.randint(ruleset_key, (), 0, rulesets.goals.shape[0])
+        return self.env.room(room_key, (rulesets.goals[index], rulesets.rules[index], rulesets.init_tiles[index]))
 
     def mutate(self, key: jax.Array, level: XLandLevel) -> XLandLevel:
         """Return a copy with one edit of room or ruleset, see `minied.adapters.xminigrid_edits`. Consumes ``key``."""

@@ -9,6 +9,7 @@ its code, ``12 · kind + colour``. Letters: ``H W`` grid, ``R`` rules, ``M`` thi
 import dataclasses
 import functools
 import os
+import zipfile
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from minied.adapters.base import Library, require
+from minied.adapters.base import Library
 from minied.errors import UserError
 
 LIBRARY = Library("xminigrid", "xminigrid", at_least="0.9.3", below="0.10", run_with="0.9.3", extra="xminigrid")
@@ -122,29 +123,47 @@ class Rulesets:
         return encoded, encoded_rules(rules), tile(things)
 
 
+class Benchmark(struct.PyTreeNode):
+    """Rulesets of a file, ``n`` of them."""
+
+    goals: jax.Array  # u8[n, 5]
+    rules: jax.Array  # u8[n, R, 7]
+    init_tiles: jax.Array  # u8[n, I, 2]
+
+
 @functools.cache
-def read_benchmark(name: str) -> Any:
-    """Return a benchmark from its file, or by its name from where the library keeps them. Never downloads."""
-    benchmarks = require(LIBRARY).benchmarks
-    known = benchmarks.NAME2HFFILENAME
-    path = os.path.join(benchmarks.DATA_PATH, known[name]) if name in known else name
-    if not os.path.isfile(path):
+def read_benchmark(path: str) -> Benchmark:
+    """Return the rulesets of a file of NumPy's (``.npz``). Raises `UserError` for another file.
+
+    The library's own files are pickles, which may hold code, and are not read: who trusts one converts it.
+    """
+    told = f"benchmark is {path!r}"
+    if path.rpartition(".")[2] != "npz":
         raise UserError(
-            f"benchmark is {name!r}, and there is no file {path}; allowed: a file of rulesets, or a name of"
-            f" {', '.join(known)} that xminigrid.load_benchmark has downloaded before"
+            f"{told}; allowed: a file .npz, such as b = xminigrid.load_benchmark(name); numpy.savez(file, goals=b.goals,"
+            " rules=b.rules, init_tiles=b.init_tiles) writes (the library's own are pickles, which may hold code)"
         )
+    if not os.path.isfile(path):
+        raise UserError(f"{told}, and there is no such file; allowed: a file of rulesets")
     try:
-        with jax.ensure_compile_time_eval():
-            found = benchmarks.load_benchmark_from_path(path)
-            found = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.uint8), found.replace(num_rules=()))
-    except Exception as error:  # whatever a pickle may raise
-        raise UserError(
-            f"benchmark is {name!r}, which cannot be read ({error}); allowed: a file of xminigrid"
-        ) from error
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(found))
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ("goals", "rules", "init_tiles")}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{told}, which cannot be read ({error}); allowed: goals, rules and init_tiles") from error
+    last = {"goals": (5,), "rules": (None, 7), "init_tiles": (None, 2)}
+    for name, array in arrays.items():
+        shape = array.shape[1:]
+        fits = len(shape) == len(last[name]) and all(
+            want in (None, have) for want, have in zip(last[name], shape, strict=True)
+        )
+        if not fits or array.dtype.kind not in "iu" or not len(array) or len(array) != len(arrays["goals"]):
+            found = f"{array.dtype}{list(array.shape)}"
+            raise UserError(f"{told}, whose {name} is {found}; allowed: integers, n rows of {last[name]}")
+    size = sum(array.size for array in arrays.values())
     if size > LARGEST_BENCHMARK:
-        raise UserError(f"benchmark is {name!r} of {size} bytes; allowed: at most {LARGEST_BENCHMARK}, a part of it")
-    return found
+        raise UserError(f"{told} of {size} bytes; allowed: at most {LARGEST_BENCHMARK}, a part of it")
+    with jax.ensure_compile_time_eval():
+        return Benchmark(**{name: jnp.asarray(array, jnp.uint8) for name, array in arrays.items()})
 
 
 # -- codes -------------------------------------------------------------------------------------------------------------

@@ -2,13 +2,13 @@
 
 import functools
 import json
+import pickle
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import xminigrid
-from xminigrid import benchmarks
 from xminigrid.core import constants, goals, rules
 from xminigrid.types import RuleSet
 
@@ -513,7 +513,7 @@ def test_text_reads_back_and_wrong_text_is_told():
         ({"goal_kinds": ("agent_holds",)}, "unknown kind in goal_kinds 'agent_holds' .did you mean 'agent_hold'"),
         ({"rule_kinds": ("nothing",)}, "unknown kind in rule_kinds 'nothing'"),
         ({"id": "MiniGrid-Empty-5x5", "benchmark": "trivial-21k"}, "benchmark is 'trivial-21k'; allowed with MiniGrid"),
-        ({"benchmark": "/nowhere"}, "benchmark is '/nowhere', and there is no file /nowhere; allowed: a file"),
+        ({"benchmark": "/nowhere.npz"}, "benchmark is '/nowhere.npz', and there is no such file; allowed: a file"),
     ],
 )
 def test_options_that_cannot_be_are_told(options, message):
@@ -544,17 +544,18 @@ def test_a_return_above_the_mark_is_solved():
 # -- benchmarks --------------------------------------------------------------------------------------------------------
 
 
+RULESETS = {
+    "goals": np.asarray([[1, 3, 1, 0, 0], [3, 7, 2, 0, 0]], np.uint8),
+    "rules": np.asarray([[[0] * 7] * 3, [[2, 4, 3, 7, 2, 0, 0], [0] * 7, [0] * 7]], np.uint8),
+    "init_tiles": np.asarray([[[3, 1], [0, 0]], [[4, 3], [0, 0]]], np.uint8),
+}
+
+
 @pytest.fixture
 def benchmark_file(tmp_path):
-    """A file of two rulesets of three rules each, as the library writes them."""
-    rulesets = {
-        "goals": jnp.asarray([[1, 3, 1, 0, 0], [3, 7, 2, 0, 0]], jnp.uint8),
-        "rules": jnp.zeros((2, 3, 7), jnp.uint8).at[1, 0].set(jnp.asarray([2, 4, 3, 7, 2, 0, 0], jnp.uint8)),
-        "init_tiles": jnp.asarray([[[3, 1], [0, 0]], [[4, 3], [0, 0]]], jnp.uint8),
-        "num_rules": jnp.asarray([0, 1]),
-    }
-    path = tmp_path / "two"
-    benchmarks.save_bz2_pickle(rulesets, str(path))
+    """A file of two rulesets of three rules each."""
+    path = tmp_path / "two.npz"
+    np.savez(path, **RULESETS)
     return path
 
 
@@ -572,18 +573,32 @@ def test_rulesets_of_a_file_are_played(benchmark_file):
     assert not space.has("tasks")
 
 
-def test_nothing_is_downloaded(tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmarks, "DATA_PATH", str(tmp_path))
-    monkeypatch.setattr(benchmarks, "_download_from_hf", lambda *_: pytest.fail("it asked the network"))
-    with pytest.raises(UserError, match="benchmark is 'small-1m', and there is no file"):
-        XLandMiniGrid(benchmark="small-1m")
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "broken").write_bytes(b"no pickle")
-    with pytest.raises(UserError, match="which cannot be read"):
-        XLandMiniGrid(benchmark=str(tmp_path / "broken"))
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"goals": RULESETS["goals"][:, :4]}, "whose goals is uint8[2, 4]; allowed: integers, n rows of (5,)"),
+        ({"rules": RULESETS["rules"][:1]}, "whose rules is uint8[1, 3, 7]"),
+        ({"init_tiles": RULESETS["init_tiles"].astype(np.float32)}, "whose init_tiles is float32"),
+        ({"goals": np.asarray([{}, {}])}, "which cannot be read"),
+    ],
+)
+def test_a_file_that_is_no_benchmark_is_told(changed, says, tmp_path):
+    path = tmp_path / "other.npz"
+    np.savez(path, **(RULESETS | changed))
+    with pytest.raises(UserError) as error:
+        XLandMiniGrid(benchmark=str(path), size=7)
+    assert says in str(error.value)
 
 
-def test_a_benchmark_that_is_there_is_found_by_name(benchmark_file, monkeypatch):
-    monkeypatch.setattr(benchmarks, "DATA_PATH", str(benchmark_file.parent))
-    monkeypatch.setitem(benchmarks.NAME2HFFILENAME, "a-pair", "two")
-    assert XLandMiniGrid(benchmark="a-pair").num_rows == 3
+def test_the_library_s_own_file_is_not_unpickled(tmp_path):
+    """A pickle may hold code; one with another ending, or in the clothes of a .npz, is refused unread."""
+
+    class Bomb:
+        def __reduce__(self):
+            return (tmp_path.joinpath("exploded").write_text, ("boom",))
+
+    for name, says in (("trivial_21k", "allowed: a file .npz"), ("pickle.npz", "which cannot be read")):
+        (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
+        with pytest.raises(UserError, match=says):
+            XLandMiniGrid(benchmark=str(tmp_path / name))
+    assert not (tmp_path / "exploded").exists()
