@@ -65,7 +65,8 @@ def mutations(world: World) -> str:
         keys = jax.random.split(world.key(51, number), world.num_levels)
         before, edited = edited, mutate(keys, edited)
         changes += int(changed_rows(before, edited).sum())
-        require_valid(world, edited, f"edit {number + 1}", blamed)
+        if number % 4 == 0 or number == NUM_EDITS - 1:
+            require_valid(world, edited, f"edit {number + 1}", blamed)
     if not changes:
         raise Failure("an edit never changes anything", blamed)
     return (
@@ -77,18 +78,17 @@ def require_valid(world: World, levels: Any, told: str, look_at: Any) -> None:
     """Raise `Failure` unless all levels ``[L, ...]`` are valid, as far as the level space or its own samples can tell."""
     space = world.space
     if space.has("is_valid"):
-        valid = np.asarray(jax.jit(jax.vmap(space.is_valid))(levels))
+        valid = np.asarray(world.are_valid(levels))
         if not valid.all():
             raise Failure(
                 f"a level is not valid after {told}{such_as(world, row_of(levels, int((~valid).argmax())))}", look_at
             )
-    observations, _ = jax.jit(jax.vmap(world.env.reset))(
-        jax.random.split(world.key(52), len(jax.tree.leaves(levels)[0])), levels
-    )
+    keys = jax.random.split(world.key(52), len(jax.tree.leaves(levels)[0]))
+    observations = jax.device_get(world.resets(keys, levels)[0])
     for index in range(len(jax.tree.leaves(levels)[0])):
         one = row_of(observations, index)
         each = [one] if world.env.num_agents == 1 else [row_of(one, agent) for agent in range(world.env.num_agents)]
-        if not all(world.env.observation_space.contains(jax.device_get(value)) for value in each):
+        if not all(world.env.observation_space.contains(value) for value in each):
             raise Failure(f"a level starts with an observation outside its space after {told}", look_at)
     if space.has("to_text") and space.has("from_text"):
         back = space.from_text(space.to_text(row_of(levels, 0)))

@@ -94,6 +94,16 @@ class World:
         """The compiled step."""
         return jax.jit(self.env.step)
 
+    @functools.cached_property
+    def resets(self) -> Any:
+        """The compiled reset of a batch."""
+        return jax.jit(jax.vmap(self.env.reset))
+
+    @functools.cached_property
+    def are_valid(self) -> Any:
+        """`is_valid` of the level space, compiled for a batch."""
+        return jax.jit(jax.vmap(self.space.is_valid))
+
     def blame(self, method: str) -> Any:
         """Return the world's own method of this name, to look at."""
         return getattr(type(self.env), method)

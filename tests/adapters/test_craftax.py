@@ -56,17 +56,15 @@ def starts(env):
 def player(env):
     """Plays 60 actions, and each step also as the library does from the same state, which compiles as one."""
     world, params = library(env)
-    vector = dataclasses.replace(env, observation="vector")
 
     def play(key, level, actions):
         def step(state, inputs):
             key, action = inputs
             ours = env.step(key, state, action, level)
             theirs = world.step_env(key, state, action, params)
-            seen = vector.step(key, state, action, level)[0]
             same = jax.tree.map(lambda a, b: (raw(a) == raw(b)).all(), ours[1], theirs[1])
             told = {
-                "cells": ours[0]["cells"], "self": ours[0]["self"], "vector": seen, "reward": ours[2], "terminated": ours[3],
+                "cells": ours[0]["cells"], "self": ours[0]["self"], "reward": ours[2], "terminated": ours[3],
                 "truncated": ours[4], "statistics": ours[5]["statistics"], "achieved": ours[1].achievements,
                 "their_vector": theirs[0], "their_reward": theirs[2], "over": theirs[3],
                 "same": jnp.stack(jax.tree.leaves(same)).all(),
@@ -119,6 +117,13 @@ def test_a_start_is_the_librarys_own():
     assert np.array_equal(decoded(env, ours), seen)
 
 
+def test_the_librarys_vector_is_seen_on_demand():
+    level = starts(small())[2]
+    seen, _ = jax.jit(jax.vmap(vectors().reset))(jax.random.split(jax.random.key(0), 8), level)
+    assert np.array_equal(seen, starts(small())[0])
+    assert vectors().observation_space.contains(np.asarray(seen[0]))
+
+
 def test_what_a_level_does_not_hold_is_the_same_in_every_start():
     """Else a level would not be the start that the generator made."""
     _, state, *_ = starts(small())
@@ -142,7 +147,6 @@ def test_play_is_the_librarys_own():
         actions = np.asarray(jax.random.randint(jax.random.key(seed + 7), (STEPS,), 0, 17))
         told = player(env)(at(starts(env)[2], seed), actions, seed)
         assert told["same"].all()
-        assert np.array_equal(told["vector"], told["their_vector"])
         assert np.array_equal(decoded(env, told), told["their_vector"])
         assert np.array_equal(told["reward"], told["their_reward"])
         assert np.array_equal(told["terminated"] | told["truncated"], told["over"])
@@ -151,7 +155,7 @@ def test_play_is_the_librarys_own():
         creatures += (told["cells"] % 16 > 0).sum()
         for t in range(0, STEPS, 7):
             assert env.observation_space.contains({"cells": told["cells"][t], "self": told["self"][t]})
-            assert vectors().observation_space.contains(told["vector"][t])
+            assert vectors().observation_space.contains(told["their_vector"][t])
     assert creatures > 0
 
 
@@ -386,7 +390,8 @@ def test_the_full_games_starts_and_play_are_the_librarys():
     actions = np.asarray(jax.random.randint(jax.random.key(7), (STEPS,), 0, 43))
     told = player(env)(at(levels, 0), actions)
     assert told["same"].all()
-    assert np.array_equal(told["vector"], told["their_vector"])
+    joined = np.concatenate([told["cells"].reshape(STEPS, -1), told["self"]], axis=1)
+    assert np.array_equal(joined, told["their_vector"])
     assert np.array_equal(told["reward"], told["their_reward"])
     assert np.array_equal(told["terminated"] | told["truncated"], told["over"])
     assert env.observation_space.contains({"cells": told["cells"][9], "self": told["self"][9]})

@@ -396,6 +396,18 @@ def test_every_environment_is_played_as_in_the_library(id):
 
 
 @pytest.mark.slow
+def test_layouts_and_scenarios_are_given_by_name():
+    ring = JaxMARL(id="overcooked", set=("layout=coord_ring",))
+    assert dict(ring.observation_space.parts)["seen"].shape == (5, 5, 26)
+    battle = JaxMARL(id="SMAX", set=("scenario=2s3z",))
+    assert battle.agents == JaxMARL(id="SMAX").agents
+    types = battle.level_space.sample(jax.random.key(0)).unit_types
+    assert sorted(np.asarray(types[:5]).tolist()) == [2, 2, 3, 3, 3]  # stalkers and zealots
+    with pytest.raises(UserError, match=r"layout=none.*of which overcooked makes nothing"):
+        JaxMARL(id="overcooked", set=("layout=none",))
+
+
+@pytest.mark.slow
 def test_every_environment_is_played_or_refused():
     assert set(ENVIRONMENTS) | set(REFUSED) == set(import_library().registered_envs)
     assert isinstance(JaxMARL().observation_space.spaces["seen"], Box)

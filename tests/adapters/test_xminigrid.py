@@ -280,25 +280,37 @@ def codes_of(level):
 
 def leaves_of(wanted, made):
     """What has to lie in the room: the goal's tiles, each that a rule makes replaced by what it is made of."""
-    for inputs, product in reversed(made):
-        if product in wanted:
-            wanted = wanted - {product} | inputs
+    for _ in made:  # whatever their order
+        for inputs, product in made:
+            if product in wanted:
+                wanted = wanted - {product} | inputs
     return wanted
 
 
+def check_tree(level):
+    """Each tile is made once and needed once, what is needed lies in the room once, and no byte is written for nothing."""
+    _, wanted, made = codes_of(level)
+    parts = [code for inputs, _ in made for code in inputs]
+    assert len(set(parts) | wanted) == len(parts) + len(wanted)
+    needed = leaves_of(wanted, made)
+    cells = np.asarray(encoding.codes(level.cells)).ravel()
+    things = cells[np.isin(cells // 12, encoding.THINGS)].tolist()
+    assert len(set(things)) == len(things)
+    assert needed <= set(things)
+    numbers = np.asarray(encoding.TILES_OF_RULE)[np.asarray(level.rules)[:, 0]]
+    assert not any(
+        rule[1 + 2 * (n + (n > 0)) :].any() for rule, n in zip(np.asarray(level.rules), numbers, strict=True)
+    )
+    return len(things) - len(needed), len(made)
+
+
 def test_drawn_rulesets_are_trees_with_their_leaves_in_the_room():
-    env, seen = small(), []
+    seen = []
     for i in range(64):
-        level = at(levels(env), i)
-        room_codes, wanted, made = codes_of(level)
-        things = {code for code in room_codes if code // 12 in encoding.THINGS}
-        all_tiles = [code for inputs, product in made for code in (*inputs, product)]
-        assert all(product in {*wanted, *(c for inputs, _ in made for c in inputs)} for _, product in made)
-        assert len(set(all_tiles) | wanted) == len(wanted) + sum(len(inputs) for inputs, _ in made)
-        needed = leaves_of(wanted, made[::-1])
-        assert needed <= things
-        assert len(things) == len(needed) + env.num_distractors
-        seen.append((int(level.goal[0]), len(made)))
+        level = at(levels(small()), i)
+        num_distractors, number = check_tree(level)
+        assert num_distractors == small().num_distractors
+        seen.append((int(level.goal[0]), number))
     assert {goal for goal, _ in seen} == {1, 3, 4}
     assert {number for _, number in seen} == {0, 1, 2}
 
@@ -324,8 +336,9 @@ def test_edits_change_one_thing_and_what_is_needed_is_still_there():
     kinds = dict.fromkeys(("moved", "agent", "goal", "added", "dropped", "renamed"), 0)
     for i in range(len(valid)):
         old, new = at(before, i), at(after, i)
-        room_codes, wanted, made = codes_of(new)
-        assert leaves_of(wanted, made[::-1]) <= room_codes
+        room_codes = codes_of(new)[0]
+        check_tree(new)
+        assert not (np.diff((np.asarray(new.rules[:, 0]) > 0).astype(int)) > 0).any()  # those that are nothing are last
         number = int((new.rules[:, 0] > 0).sum()) - int((old.rules[:, 0] > 0).sum())
         same = [
             np.array_equal(getattr(old, name), getattr(new, name)) for name in ("cells", "position", "goal", "rules")
@@ -431,6 +444,8 @@ def test_what_is_no_level_is_told():
     assert [what for what, each in wrong.items() if bool(valid(each))] == []
     can_be_made = room((1, 4, 3), {(1, 1): RED_BALL}, [(2, 3, 1, 4, 3)])
     assert bool(valid(can_be_made))
+    one_of_two = room((1, 4, 3), {(1, 1): RED_BALL}, [(3, 3, 1, 7, 2, 4, 3)])
+    assert not bool(valid(one_of_two))
 
 
 def test_tasks_are_kinds_of_goals_with_numbers_of_rules():
