@@ -48,6 +48,8 @@ class _Reader:
         self.numbers: dict[Any, int] = {}
         self.from_input: set[int] = set()
         self.used: dict[int, str] = {}
+        self.repeated: set[int] = set()
+        """What holds one key several times."""
         self.found: list[Reuse] = []
         self.place = ""
         """Of the innermost call in the user's code: what it calls may have been traced elsewhere before."""
@@ -98,12 +100,15 @@ class _Reader:
             # A key and its words are the same thing, however often it is wrapped.
             return inputs
         described = (name, str(params) if len(params) < 12 else id(equation), tuple(inputs))
-        return [self.number((described, index), tuple(inputs)) for index in range(len(equation.outvars))]
+        outputs = [self.number((described, index), tuple(inputs)) for index in range(len(equation.outvars))]
+        if name == "broadcast_in_dim" and equation.outvars[0].aval.size > equation.invars[0].aval.size:
+            self.repeated.update(outputs)
+        return outputs
 
     def _consume(self, equation: Any, key: tuple[int, ...]) -> None:
         number = self.number(("key", key), key)
         is_constant = number not in self.from_input
-        if number in self.used or is_constant:
+        if number in self.used or is_constant or not self.repeated.isdisjoint(key):
             self.found.append(Reuse(self.place, self.used.get(number, self.place), is_constant))
         self.used.setdefault(number, self.place)
 

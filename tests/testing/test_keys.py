@@ -50,6 +50,10 @@ def one_branch_or_the_other(key):
     return jax.lax.cond(jnp.array(True), jax.random.normal, jax.random.uniform, key)
 
 
+def folded_for_a_batch(key):
+    return jax.vmap(jax.random.normal)(jax.vmap(jax.random.fold_in)(jnp.broadcast_to(key, (4,)), jnp.arange(4)))
+
+
 def batched(key):
     return jax.vmap(jax.random.normal)(jax.random.split(key, 4))
 
@@ -57,7 +61,8 @@ def batched(key):
 @pytest.mark.parametrize(
     "program",
     [split, raw_words, different_data, data_of_a_loop, carried_through_a_scan, a_key_each_turn, one_branch_or_the_other,
-     batched, lambda key: jax.random.permutation(key, 35), lambda key: jax.random.choice(key, 9, (3,), replace=False)],
+     batched, folded_for_a_batch, lambda key: jax.random.permutation(key, 35),
+     lambda key: jax.random.choice(key, 9, (3,), replace=False)],
 )  # fmt: skip
 def test_an_honest_program_uses_no_key_twice(program):
     assert key_reuses(program, KEY) == []
@@ -103,6 +108,10 @@ def in_two_batches(key):
     return jax.vmap(jax.random.normal)(keys) + jax.vmap(jax.random.uniform)(keys)
 
 
+def one_key_for_a_batch(key):
+    return jax.vmap(jax.random.normal)(jnp.broadcast_to(key, (4,)))
+
+
 def in_a_while_loop(key):
     return jax.lax.while_loop(lambda total: total < 1, lambda total: total + jax.random.uniform(key) + 0.1, 0.0)
 
@@ -110,7 +119,7 @@ def in_a_while_loop(key):
 @pytest.mark.parametrize(
     "program",
     [twice, split_and_used, raw_words_twice, same_row_twice, same_data_twice, never_advanced_in_a_scan,
-     closed_over_in_a_scan, in_a_branch_and_after, in_two_batches, in_a_while_loop],
+     closed_over_in_a_scan, in_a_branch_and_after, in_two_batches, one_key_for_a_batch, in_a_while_loop],
 )  # fmt: skip
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_key_that_is_used_twice_is_found_with_its_line(program, compiled):
