@@ -57,7 +57,7 @@ def player(env):
     """Plays 60 actions, and each step also as the library does from the same state, which compiles as one."""
     world, params = library(env)
 
-    def play(key, level, actions):
+    def play(key, level, actions, time):
         def step(state, inputs):
             key, action = inputs
             ours = env.step(key, state, action, level)
@@ -72,14 +72,14 @@ def player(env):
             return ours[1], told
 
         _, state = env.reset(key, level)
-        state, told = jax.lax.scan(step, state, (jax.random.split(key, STEPS), actions))
+        state, told = jax.lax.scan(step, state.replace(timestep=time), (jax.random.split(key, STEPS), actions))
         return told, state
 
     compiled = jax.jit(play)
 
-    def padded(level, actions, seed=0):
+    def padded(level, actions, seed=0, time=0):
         actions = jnp.asarray([*actions, *[NOOP] * (STEPS - len(actions))])
-        return jax.tree.map(np.asarray, compiled(jax.random.key(seed), level, actions)[0])
+        return jax.tree.map(np.asarray, compiled(jax.random.key(seed), level, actions, jnp.int32(time))[0])
 
     return padded
 
@@ -196,6 +196,13 @@ def test_a_death_is_an_end_and_a_time_out_is_none():
 def test_a_death_in_the_last_step_is_no_time_out():
     told = player(small())(island(up=LAVA), [NOOP] * 49 + [UP])
     assert (bool(told["terminated"][49]), bool(told["truncated"][49])) == (True, False)
+
+
+def test_the_librarys_own_limit_is_no_death():
+    """It ends episodes after 10,000 steps as if they were over; here a limit of another length would not be seen."""
+    told = player(small())(island(), [NOOP, NOOP], time=9_998)
+    assert not told["terminated"][:3].any()
+    assert told["truncated"][:3].all()
 
 
 def test_reset_is_the_levels_start_whatever_the_key():

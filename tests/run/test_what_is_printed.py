@@ -101,12 +101,10 @@ class WithoutDefaults(run_world.Line):
 
 
 def test_a_world_that_cannot_be_made_hides_no_other_in_lists(minied, monkeypatch):
-    worlds = registry._worlds() | {
-        "broken": f"{__name__}:WithoutDefaults",
-        "missing": "nowhere:World",
-        "line": run_world.ENV,
-    }
-    monkeypatch.setitem(registry._TABLES, "environment", lambda: worlds)
+    worlds = {"broken": f"{__name__}:WithoutDefaults", "missing": "nowhere:World", "line": run_world.ENV}
+    real = registry._registered
+    more = {name: (path,) for name, path in worlds.items()}
+    monkeypatch.setattr(registry, "_registered", lambda kind: real(kind) | (more if kind == "environment" else {}))
     code, out, _ = minied("list", "--json")
     found = json.loads(out)
     assert code == 0
