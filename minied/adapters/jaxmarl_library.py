@@ -20,7 +20,7 @@ from minied.adapters.base import BinnedActions, Library, lenient, require
 from minied.errors import UserError, unknown_name
 from minied.spaces import Box, Dict, Discrete, Mask, MultiDiscrete, Space
 
-LIBRARY = Library("jaxmarl", "jaxmarl", at_least="0.2", below="0.3", run_with="0.2.0", extra="adapters")
+LIBRARY = Library("jaxmarl", "jaxmarl", at_least="0.2.0", below="0.3", run_with="0.2.0", extra="jaxmarl")
 NO_BOUND = 1e38
 """Finite, and so is twice of it: networks are shaped by a sample of a space."""
 NO_LIMIT = 2**30

@@ -20,7 +20,7 @@ from minied.adapters.base import Library, lenient, require
 from minied.errors import UserError
 from minied.spaces import Box, Coded, Dict, Discrete, Mask, MultiDiscrete, Space
 
-LIBRARY = Library("jumanji", "jumanji", at_least="1.1", below="1.2", run_with="1.1.2", extra="adapters")
+LIBRARY = Library("jumanji", "jumanji", at_least="1.1.2", below="2", run_with="1.1.2", extra="jumanji")
 MAZE = "Maze-v0"
 GENERATED = {"Cleaner-v0": ("num_agents",), MAZE: ()}
 """Environments whose size is that of a generator, and what else that is told."""
