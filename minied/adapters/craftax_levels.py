@@ -14,8 +14,8 @@ from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace, Suite
 
 SUITE_LEVELS, SUITE_SEED = 32, 20_240_226
-COUNTED = ("GRASS", "TREE", "WATER", "STONE", "COAL", "IRON", "DIAMOND", "LAVA")
-NEAREST = ("TREE", "WATER", "STONE", "COAL", "IRON", "DIAMOND")
+COUNTED = ("TREE", "WATER", "STONE", "COAL", "IRON", "DIAMOND", "LAVA")
+NEAREST = ("TREE", "WATER", "STONE")
 PICTURE_SIDE = 256
 COLOURS = {
     "INVALID": (0, 0, 0), "OUT_OF_BOUNDS": (0, 0, 0), "GRASS": (96, 160, 64), "WATER": (64, 112, 208),
@@ -80,9 +80,9 @@ class CraftaxLevelSpace(LevelSpace[Level]):
         return valid
 
     def describe(self, level: Level) -> dict[str, jax.Array]:
-        """Return how many tiles there are of each resource, and how far the nearest is, in rows and columns together.
+        """Return how many tiles there are of each resource, and how far the nearest of some are, rows and columns added.
 
-        Of the full game, where the player starts; NaN for the distance to what is not there.
+        Of the full game, on the floor where the player starts; NaN for the distance to what is not there.
         """
         ground, blocks = self._ground(level), self.env.module.BlockType
         away = jnp.abs(jnp.arange(self.env.side) - self.env.side // 2)

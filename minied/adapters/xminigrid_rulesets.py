@@ -255,17 +255,21 @@ def obtainable(level: XLandLevel) -> jax.Array:
 
 
 def is_valid(level: XLandLevel) -> jax.Array:
-    """Return whether the numbers stand for something, the border is a wall, the agent on floor, the goal obtainable."""
+    """Return whether the numbers stand for something, the border is a wall, the agent on floor, the goal obtainable.
+
+    The two ends of a memory task are on floor, too, and not the same.
+    """
     kinds, colours = level.cells[..., 0], level.cells[..., 1]
-    in_range = (kinds < NUM_TILES).all() & (colours < NUM_COLOURS).all()
-    in_range &= (level.goal[0] < len(GOALS)) & (level.rules[:, 0] < len(RULES)).all()
-    in_range &= (level.direction >= 0) & (level.direction < 4)
-    limits = jnp.asarray(kinds.shape, jnp.int32)
-    inside = ((level.position >= 0) & (level.position < limits)).all()
-    border = jnp.concatenate([kinds[0], kinds[-1], kinds[:, 0], kinds[:, -1]])
-    on_floor = kinds[level.position[0], level.position[1]] == FLOOR
+    valid = (kinds < NUM_TILES).all() & (colours < NUM_COLOURS).all()
+    valid &= (level.goal[0] < len(GOALS)) & (level.rules[:, 0] < len(RULES)).all()
+    valid &= (level.direction >= 0) & (level.direction < 4)
+    valid &= (jnp.concatenate([kinds[0], kinds[-1], kinds[:, 0], kinds[:, -1]]) == WALL).all()
+    for place in (level.position, *level.answers):
+        inside = ((place >= 0) & (place < jnp.asarray(kinds.shape, jnp.int32))).all()
+        valid &= inside & (kinds[place[0], place[1]] == FLOOR)
+    if level.answers:
+        valid &= (level.answers[0] != level.answers[1]).any()
+    # That a door is open comes of acting: not of what lies in the room.
+    by_acting = level.goal[0] == GOALS.index("tile_on_position")
     wanted = goal_tiles(level.goal)
-    # An agent is on a position, and a door is open, by acting: not by what lies in the room.
-    by_acting = jnp.isin(level.goal[0], jnp.asarray([GOALS.index("tile_on_position")], jnp.uint8))
-    can_be = by_acting | ((wanted == 0) | obtainable(level)[wanted]).all()
-    return in_range & inside & (border == WALL).all() & on_floor & can_be
+    return valid & (by_acting | ((wanted == 0) | obtainable(level)[wanted]).all())

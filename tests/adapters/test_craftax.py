@@ -13,7 +13,7 @@ from minied.adapters.craftax import ClassicLevel, Craftax
 from minied.errors import UserError
 
 NOOP, LEFT, RIGHT, UP, DOWN, DO = range(6)
-GRASS, WATER, TREE, COAL, SAND, LAVA, PLANT = 2, 3, 5, 8, 13, 14, 15
+GRASS, WATER, STONE, TREE, COAL, SAND, LAVA = 2, 3, 4, 5, 8, 13, 14
 STEPS = 60
 
 
@@ -273,12 +273,12 @@ def test_what_is_no_level_is_told():
 
 def test_a_level_is_described_by_its_resources():
     """The corner is 8 rows and 8 columns from the player."""
-    described = small().level_space.describe(island(up=TREE, right=TREE, corner=COAL))
+    described = small().level_space.describe(island(up=TREE, right=TREE, corner=STONE))
     described = {name: float(value) for name, value in described.items()}
     assert described["tree"] == 2.0
     assert described["tree_distance"] == 1.0
-    assert described["coal_distance"] == 16.0
-    assert described["grass"] == described["water"] == 0.0
+    assert described["stone_distance"] == 16.0
+    assert described["coal"] == described["water"] == 0.0
     assert np.isnan(described["water_distance"])
 
 

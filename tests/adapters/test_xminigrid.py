@@ -430,6 +430,8 @@ def test_edits_of_memory_move_the_agent_alone():
     after = jax.jit(jax.vmap(space.mutate))(jax.random.split(jax.random.key(1), 20), before)
     assert np.array_equal(before.cells, after.cells)
     assert bool(jax.vmap(space.is_valid)(after).all())
+    same_end = after.replace(answers=(after.answers[0], after.answers[0]))
+    assert not bool(jax.vmap(space.is_valid)(same_end).any())
     for answer in after.answers:
         assert not (np.asarray(after.position) == np.asarray(answer)).all(axis=1).any()
 
