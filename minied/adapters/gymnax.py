@@ -18,9 +18,10 @@ from flax import struct
 from minied.adapters.base import AdaptedEnvironment, BinnedActions, Library, box, lenient, require
 from minied.adapters.gymnax_export import as_gymnax as as_gymnax
 from minied.adapters.gymnax_export import register as register
-from minied.adapters.gymnax_levels import GymnaxLevel, GymnaxLevelSpace, StartLevelSpace, Varied, varied
+from minied.adapters.gymnax_levels import GymnaxLevel, GymnaxLevelSpace, StartLevelSpace
 from minied.adapters.gymnax_made import HORIZON, LIBRARY, Made, make, with_derived
-from minied.adapters.gymnax_traced import require_heard, starts_differ, state_form, typed
+from minied.adapters.gymnax_traced import copied, require_heard, starts_differ, state_form, typed
+from minied.adapters.gymnax_varied import Varied, varied
 from minied.errors import UserError
 from minied.spaces import ActionSpace, Box, Dict, Discrete, Space
 
@@ -129,8 +130,8 @@ class Gymnax(AdaptedEnvironment[GymnaxLevel, GymnaxState]):
             observation, inner = self.made.env.reset_env(
                 jax.random.wrap_key_data(level.start), self.parameters_of(level)
             )
-        state = GymnaxState(typed(inner, state_form(self)), jnp.int32(0))
-        return _value_in(self.observation_space, observation), state
+        state = GymnaxState(copied(typed(inner, state_form(self))), jnp.int32(0))
+        return copied(_value_in(self.observation_space, observation)), state
 
     def step(self, key: jax.Array, state: GymnaxState, action: jax.Array, level: GymnaxLevel):
         """Take gymnax's step, without its reset. Consumes ``key``."""

@@ -43,12 +43,16 @@ def state_form(world: "Gymnax") -> Any:
 
 def typed(tree: Any, form: Any) -> Any:
     """Return ``tree`` with the types of ``form``: Python's numbers become arrays, and none keeps a type to be promoted."""
+    return jax.tree.map(lambda leaf, like: leaf if _is_key(like) else jnp.asarray(leaf, like.dtype), tree, form)
 
-    def leaf_of(leaf: Any, like: Any) -> jax.Array:
-        is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
-        return leaf if is_key else jnp.asarray(leaf, like.dtype)
 
-    return jax.tree.map(leaf_of, tree, form)
+def copied(tree: Any) -> Any:
+    """Return a copy: without jit a first state may hold an array of the environment's own, which a caller may give away."""
+    return jax.tree.map(lambda leaf: leaf if _is_key(leaf) else jnp.array(leaf), tree)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 @functools.cache
@@ -59,7 +63,7 @@ def starts_differ(world: "Gymnax") -> bool:
             keys = jax.random.split(jax.random.key(0), _STARTS)
             starts = jax.jit(jax.vmap(world.made.env.reset_env, in_axes=(0, None)))(keys, parameters)
             for leaf in jax.tree.leaves(starts):
-                if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) and bool((leaf != leaf[:1]).any()):
+                if not _is_key(leaf) and bool((leaf != leaf[:1]).any()):
                     return True
     return False
 

@@ -257,6 +257,15 @@ def test_state_has_one_form():
         assert [(leaf.shape, str(leaf.dtype)) for leaf in after[2:5]] == [((), "float32"), ((), "bool"), ((), "bool")]
 
 
+def test_a_first_state_can_be_given_away():
+    world = Gymnax(id="MetaMaze-misc")  # whose first state holds an array of the environment's own
+    level = GymnaxLevel({}, jnp.zeros(2, jnp.uint32))
+    step = jax.jit(world.step, donate_argnums=1)
+    for _ in range(2):
+        _, state = world.reset(jax.random.key(0), level)
+        step(jax.random.key(0), state, jnp.int32(0), level)
+
+
 # -- what varies -------------------------------------------------------------------------------------------------------
 
 

@@ -186,7 +186,17 @@ def test_no_edits_change_nothing():
 
 def test_what_the_level_space_offers():
     space = GridWorld().level_space
-    assert set(space.offered) == {"mutate", "tasks", "parameters", "describe", "draw", "to_text", "from_text", "suites"}
+    assert set(space.offered) == {
+        "mutate",
+        "tasks",
+        "parameters",
+        "describe",
+        "is_valid",
+        "draw",
+        "to_text",
+        "from_text",
+        "suites",
+    }
     check_tasks(GridWorld(levels=GridLevels("mixed")).level_space.tasks, by="a test")
     assert [part.name for part in space.parameters.parts] == ["wall", "door"]
     level = space.parameters.level(jax.random.key(0), jnp.asarray([1.0, 0.0]))
