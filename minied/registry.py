@@ -120,7 +120,7 @@ def load_path(path: str, told: str) -> Any:
         return operator.attrgetter(attribute)(importlib.import_module(module))
     except UserError:
         raise
-    except Exception as error:  # an import runs somebody else's code
+    except (Exception, SystemExit) as error:  # an import runs somebody else's code, scripts too
         kind = (
             ""
             if isinstance(error, (ImportError, AttributeError, ValueError, TypeError))

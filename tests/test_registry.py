@@ -7,6 +7,7 @@ import pytest
 from toy_worlds import Corridor, failure_rate
 
 from minied import registry
+from minied.config import presets
 from minied.errors import UserError
 from minied.scores.max_mc import max_mc
 from minied.teachers.prioritized_level_replay import PrioritizedLevelReplay
@@ -148,6 +149,7 @@ def test_a_name_of_minied_s_own_that_another_package_takes_is_told(installed):
         ("import no_such_package", "no_such_package"),
         ("1 / 0", "ZeroDivisionError"),
         ("def", "SyntaxError"),
+        ("import sys\nsys.exit()", "SystemExit"),
         ("", "Pond"),
     ],
 )
@@ -174,3 +176,21 @@ def test_a_list_shows_a_name_that_is_registered_twice(installed, minied):
     code, out, _ = minied("list", "envs")
     assert code == 0
     assert "registered by 2 packages: one:Pond, another:Pond" in out
+
+
+def test_a_preset_of_two_packages_is_told_to_who_asks_for_it(installed, tmp_path, monkeypatch):
+    for package in ("one_pond", "other_pond"):
+        (tmp_path / package / "presets").mkdir(parents=True)
+        (tmp_path / package / "__init__.py").touch()
+        (tmp_path / package / "presets/dr.yaml").write_text(f"# of {package}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    installed("minied.presets", ("pond", "one_pond"), ("pond", "other_pond"), ("maze", "one_pond"))
+    with pytest.raises(
+        UserError, match="the preset 'pond/dr' is that of 2 packages: .*one_pond.*other_pond.*; uninstall"
+    ):
+        presets.find("pond/dr")
+    assert presets.read(presets.find("maze/minimax_dr"))["env"]["name"] == "maze"  # minied's folder has no `dr`
+    (tmp_path / "one_pond/presets/minimax_dr.yaml").touch()
+    with pytest.raises(UserError, match="'maze/minimax_dr' is that of 2 packages"):
+        presets.find("maze/minimax_dr")
+    assert "maze/minimax_dr" in presets.available()

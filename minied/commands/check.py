@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minied import registry
+from minied.adapters.base import AdaptedEnvironment, require
 from minied.commands.shared import enable_compilation_cache, positional, print_json
 from minied.config.options import is_terminal, parse, take_option
 from minied.config.parsing import parse_config, parse_world
@@ -69,7 +70,8 @@ def main(arguments: list[str]) -> int:
     kind, thing = _find(target)
     options, run = _PREPARE[kind](target, thing, rest)
     _refuse_unknown_checks(kind, options)
-    if options.report and not Path(options.report).parent.is_dir():
+    report_file = Path(options.report)
+    if options.report and (report_file.is_dir() or not report_file.parent.is_dir()):
         raise UserError(f"--report is {options.report!r}; allowed: a file in a folder that exists")
     chosen = {"only": options.only, "skip": options.skip, "seed": options.check_seed}
     report = dataclasses.replace(run(chosen | {"tell": None if options.json else _teller()}), target=target)
@@ -122,6 +124,8 @@ def _refuse_unknown_checks(kind: str, options: CheckOptions) -> None:
     for name in (*options.only, *options.skip):
         if name not in known:
             raise unknown_name(f"check of a {kind}", name, known)
+    if not set(options.only or known) - set(options.skip):
+        raise UserError(f"--skip leaves none of the checks; allowed: some of {', '.join(options.only or known)}")
 
 
 # -- of each kind ------------------------------------------------------------------------------------------------------
@@ -134,6 +138,8 @@ def _of_world(target: str, thing: Any, rest: Sequence[str]) -> Prepared:
         world, options = thing, parse(CheckOptions, rest, "minied check TARGET", DESCRIPTION)
     else:
         world, options = parse_world([f"--env={target}", *rest], CheckOptions, "minied check TARGET", DESCRIPTION)
+    if isinstance(world, AdaptedEnvironment):
+        require(world.library)  # or each check would say in turn that it is missing
     size = {"num_levels": options.levels, "most_steps": options.most_steps}
 
     def run(chosen: Mapping[str, Any]) -> Report:

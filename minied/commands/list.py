@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minied import registry
-from minied.adapters.base import AdaptedEnvironment
+from minied.adapters.base import AdaptedEnvironment, require
 from minied.commands.shared import positional, print_json
 from minied.config import load_config, presets
 from minied.config.options import parse
@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> int:
     options_of_world = [each.partition("=")[0] for each in rest if each.startswith("--env.")]
     if any(each == "--env" or each.startswith("--env=") for each in rest):
         world, options = parse_world(rest, ListOptions, program, DESCRIPTION)
+        if isinstance(world, AdaptedEnvironment):
+            require(world.library)
     elif options_of_world:
         raise UserError(
             f"{options_of_world[0]} needs a world: --env NAME; known: {', '.join(registry.names('environment'))}"

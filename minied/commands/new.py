@@ -5,7 +5,11 @@ hold, and what the guide explains.
 """
 
 import dataclasses
+import importlib.metadata
+import importlib.util
 import keyword
+import re
+import sys
 from pathlib import Path
 
 from minied import registry
@@ -27,15 +31,13 @@ class NewOptions:
 
 def main(arguments: list[str]) -> int:
     """Write the package; return the exit code."""
-    what, rest = positional(arguments[:1])
-    if {"-h", "--help"} & set(arguments) or what is None:
-        parse(NewOptions, ["--help"] if arguments else [], "minied new world NAME", DESCRIPTION)
+    if {"-h", "--help"} & set(arguments):
+        parse(NewOptions, ["--help"], "minied new world NAME", DESCRIPTION)
+    what, _ = positional(arguments[:1])
+    if what is None:
+        raise UserError("minied new needs what to write and its name: minied new world NAME")
     if what != "world":
-        raise (
-            unknown_name("kind of thing to write", what, ["world"])
-            if what
-            else UserError("minied new needs what to write and its name: minied new world NAME")
-        )
+        raise unknown_name("kind of thing to write", what, ["world"])
     name, rest = positional(arguments[1:])
     options = parse(NewOptions, rest, "minied new world NAME", DESCRIPTION)
     if name is None:
@@ -44,26 +46,51 @@ def main(arguments: list[str]) -> int:
     folder = Path(options.folder or name)
     if folder.exists():
         raise UserError(f"{folder} exists; allowed: a folder that does not, by --folder or another NAME")
-    for path, text in package(name).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
+    try:
+        for path, text in package(name).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}; allowed: another --folder") from error
     print(_next_steps(name, folder))
     return 0
 
 
 def check_name(name: str) -> None:
     """Raise `UserError` unless ``name`` can be that of a package and of a world."""
-    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower() or not name.isascii():
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(f"NAME is {name!r}; allowed: small letters, digits and _, beginning with a letter")
     if name in registry.names("environment"):
         raise UserError(f"NAME is {name!r}, which is registered; allowed: another, see `minied list envs`")
-    if name in ("minied", "minied_envs", "tests", "test"):
-        raise UserError(f"NAME is {name!r}, which other packages have; allowed: another")
+    if name in ("tests", "test") or _is_taken(name):
+        raise UserError(f"NAME is {name!r}, which another package has; allowed: another, as yours would hide it")
+    words = set(re.findall(r"\w+", _example()))
+    replaced = {word for word in words if word.startswith("Lake")}
+    new = {word.replace("Lake", title_of(name)) for word in replaced}
+    if keyword.iskeyword(title_of(name)) or new & (words - replaced):
+        raise UserError(f"NAME is {name!r}, and {title_of(name)} means something else in its file; allowed: another")
+
+
+def _is_taken(name: str) -> bool:
+    """Return whether a module or an installed project has the name. A folder of the current one is no module yet."""
+    spec = importlib.util.find_spec(name)
+    if name in sys.stdlib_module_names or (spec is not None and spec.origin is not None):
+        return True
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def title_of(name: str) -> str:
+    """Return the name of the world's class: ``FrozenLake`` of ``frozen_lake``."""
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def package(name: str) -> dict[str, str]:
     """Return the text of each file of the package, by its path in the folder."""
-    title = "".join(word.capitalize() for word in name.split("_"))
+    title = title_of(name)
     words = {"NAME": name, "Title": title}
     return {
         f"{name}/__init__.py": f'"""The world {name}."""\n\nfrom {name}.world import {title} as {title}\n',
@@ -78,14 +105,14 @@ def package(name: str) -> dict[str, str]:
 
 def _world(name: str, title: str) -> str:
     """Return the example world under another name."""
-    import minied.testing
-
-    source = (Path(minied.testing.__file__).parent / "lake.py").read_text(encoding="utf-8")
-    first, _, rest = source.partition("\n")
-    del first
+    _, _, rest = _example().partition("\n")
     return f'"""{name}: begun from the example of minied, a frozen lake. Make it your own.\n{rest}'.replace(
         "Lake", title
     )
+
+
+def _example() -> str:
+    return (Path(__file__).parents[1] / "testing" / "lake.py").read_text(encoding="utf-8")
 
 
 def _filled(text: str, words: dict[str, str]) -> str:

@@ -222,6 +222,10 @@ def build(cls: Callable[..., T], draft: Any, classes: dict[str, type] | None = N
         return cls(**values)
     except UserError as error:
         raise UserError(_with_path(str(error), path, values)) from error
+    except Exception as error:
+        if getattr(cls, "__module__", "minied").partition(".")[0] in ("minied", "minied_envs"):
+            raise  # a mistake of ours, to be seen whole
+        raise UserError(f"{cls} cannot be made of its options: {type(error).__name__}: {error}") from error
 
 
 def _with_path(message: str, path: str, fields: dict[str, Any]) -> str:

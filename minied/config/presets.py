@@ -34,22 +34,25 @@ def directories() -> list[Path]:
 
 def available() -> dict[str, Path]:
     """Return the file of each preset by name, sorted by name."""
-    return {name: path for name, path in _files().items() if not name.startswith(SWEEPS)}
+    return {name: paths[0] for name, paths in _files().items() if not name.startswith(SWEEPS)}
 
 
 def sweeps() -> dict[str, Path]:
     """Return the file of each sweep that comes with minied by name, sorted by name."""
-    return {name: path for name, path in _files().items() if name.startswith(SWEEPS)}
+    return {name: paths[0] for name, paths in _files().items() if name.startswith(SWEEPS)}
 
 
-def _files() -> dict[str, Path]:
-    found = {}
-    for name, folder in _folders_of_others():
-        for path in folder.rglob("*.yaml"):
-            found[f"{name}/{path.relative_to(folder).with_suffix('').as_posix()}"] = path
+def _files() -> dict[str, tuple[Path, ...]]:
+    """Return the files of each name: of several packages that took the same one, all."""
+    own = {}
     for folder in reversed(directories()):
         for path in folder.rglob("*.yaml"):
-            found[path.relative_to(folder).with_suffix("").as_posix()] = path
+            own[path.relative_to(folder).with_suffix("").as_posix()] = (path,)
+    found = dict(own)
+    for name, folder in _folders_of_others():
+        for path in folder.rglob("*.yaml"):
+            full = f"{name}/{path.relative_to(folder).with_suffix('').as_posix()}"
+            found[full] = tuple(dict.fromkeys((*found.get(full, ()), path)))
     return dict(sorted(found.items()))
 
 
@@ -74,7 +77,13 @@ def find(name: str) -> Path:
     presets = available()
     if name not in presets:
         raise unknown_name("preset", name, list(presets))
-    return presets[name]
+    paths = _files()[name]
+    if len(paths) > 1:
+        raise UserError(
+            f"the preset {name!r} is that of {len(paths)} packages: {', '.join(map(str, paths))}; uninstall all but one, or"
+            " name it by its file"
+        )
+    return paths[0]
 
 
 def description(path: Path) -> str:

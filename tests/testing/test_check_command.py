@@ -103,7 +103,17 @@ def test_a_new_world_trains_as_it_stands(pond, minied, tmp_path):
         (["new", "world", "Big-Lake"], "NAME is 'Big-Lake'; allowed: small letters"),
         (["new", "world", "maze"], "'maze', which is registered"),
         (["new", "world", "class"], "NAME is 'class'"),
-        (["new", "world", "minied"], "other packages have"),
+        (["new", "world", "minied"], "which another package has"),
+        (["new", "world", "numpy"], "'numpy', which another package has"),
+        (["new", "world", "json"], "'json', which another package has"),
+        (["new", "world", "xdist"], "'xdist', which another package has"),
+        (["new", "world", "pytest_xdist"], "'pytest_xdist', which another package has"),
+        (["new", "world", "_pond"], "NAME is '_pond'; allowed: small letters"),
+        (["new", "world", "none"], "'none', and None means something else"),
+        (["new", "world", "level_space"], "'level_space', and LevelSpace means something else"),
+        (["new", "world", "coded"], "'coded', and Coded means something else"),
+        (["new", "--folder", "x"], "minied new needs what to write and its name"),
+        (["new", "world", "pond", "--folder", "/dev/null/pond"], "/dev/null/pond cannot be written: Not a directory"),
         (["check"], "needs a TARGET"),
         (["check", "mazze"], "did you mean 'maze'?"),
         (["check", "no_such_module:Thing"], "'no_such_module:Thing' cannot be loaded"),
@@ -115,6 +125,8 @@ def test_a_new_world_trains_as_it_stands(pond, minied, tmp_path):
         (["check", "corridor", "--min-solvable", "2"], "--min-solvable is 2.0; allowed: 0 to 1"),
         (["check", "corridor", "--env.length", "1"], "env.length is 1; allowed: 2 to 1000"),
         (["check", "corridor", "--report", "no/such/folder.json"], "--report is 'no/such/folder.json'"),
+        (["check", "corridor", "--report", "/"], "--report is '/'; allowed: a file"),
+        (["check", "corridor", "--only", "forms", "--skip", "forms"], "--skip leaves none of the checks"),
         (["check", "robust_plr", "--teacher.staleness-coefficient", "2"], "teacher.staleness_coefficient is 2.0"),
     ],
 )
@@ -142,3 +154,32 @@ def test_every_file_of_the_package_is_text_that_is_its_own():
     assert "class FrozenLake(" in other["frozen_lake/world.py"]
     compile(other["frozen_lake/world.py"], "world.py", "exec")
     compile(other["tests/test_world.py"], "test_world.py", "exec")
+
+
+@pytest.mark.parametrize("command", [("check", "navix"), ("list", "suites", "--env", "jumanji"), ("check", "craftax")])
+def test_a_library_that_is_missing_is_one_line_and_no_failure_of_the_world(command, minied, monkeypatch):
+    real = importlib.metadata.version
+
+    def version(name):
+        if name == command[-1]:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    code, out, err = minied(*command)
+    assert (code, out) == (2, "")
+    assert f"{command[-1]} is not installed; pip install 'minied[{command[-1]}]'" in err
+    assert err.count("\n") == 1
+
+
+def test_a_world_that_cannot_be_made_is_told_in_a_line(minied, tmp_path, monkeypatch):
+    (tmp_path / "shallow.py").write_text(
+        "import dataclasses\nfrom minied.testing.lake import Lake\n\n\n@dataclasses.dataclass(frozen=True)\n"
+        "class Shallow(Lake):\n    def __post_init__(self):\n        raise ValueError('no water')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, err = minied("check", "shallow:Shallow")
+    assert (code, out) == (2, "")
+    assert "cannot be made of its options: ValueError: no water" in err
+    assert err.count("\n") == 1

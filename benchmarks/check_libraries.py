@@ -1,0 +1,88 @@
+"""What does the conformance kit find in the worlds of other libraries?
+
+Runs ``minied check LIBRARY --env.id ID`` on every environment that an adapter plays, each in a process of its own, and
+keeps the reports in a folder; a second call goes on from there. Prints a table in Markdown: a line for each environment of
+which something failed or was noted, and how many had nothing.
+
+    python benchmarks/check_libraries.py --reports checks            # an hour on one core
+    python benchmarks/check_libraries.py --reports checks --libraries navix craftax
+"""
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from minied.adapters import craftax, gymnax, jaxmarl_library, jumanji, navix, xminigrid
+from minied.adapters.base import require
+
+LIBRARIES = ("gymnax", "xminigrid", "navix", "craftax", "jumanji", "jaxmarl")
+XLAND = ("XLand-MiniGrid-R1-9x9", "XLand-MiniGrid-R4-13x13", "XLand-MiniGrid-R9-25x25")
+"""Of XLand's, which differ in size and number of rooms only."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--reports", type=Path, default=Path("checks"))
+    parser.add_argument("--libraries", nargs="*", default=LIBRARIES, choices=LIBRARIES)
+    parser.add_argument("--most-steps", default="500", help="steps that a level is played at most")
+    arguments = parser.parse_args()
+    arguments.reports.mkdir(exist_ok=True)
+    reports: dict[str, list[dict[str, Any]]] = {}
+    for library in arguments.libraries:
+        for name in names_of(library):
+            report = checked(library, name, arguments.reports / f"{library}-{name}.json", arguments.most_steps)
+            reports.setdefault(library, []).append(report | {"id": name})
+    print("\n".join(table(reports)))
+
+
+def names_of(library: str) -> list[str]:
+    """Return the ids of a library's environments that are looked at."""
+    if library == "gymnax":
+        return sorted(require(gymnax.LIBRARY).registered_envs)
+    if library == "xminigrid":
+        known = require(xminigrid.LIBRARY).registered_environments()
+        return [name for name in known if name in XLAND or not name.startswith("XLand")]
+    return list(
+        {
+            "navix": navix.KNOWN,
+            "craftax": importlib.import_module("typing").get_args(craftax.Game),
+            "jumanji": jumanji.LIMITS,
+            "jaxmarl": jaxmarl_library.ENVIRONMENTS,
+        }[library]
+    )
+
+
+def checked(library: str, name: str, file: Path, most_steps: str) -> dict[str, Any]:
+    """Return the kit's report on an environment: the one that is there, or a new one."""
+    if not file.exists():
+        command = ["check", library, "--env.id", name, "--most-steps", most_steps, "--report", str(file)]
+        done = subprocess.run([Path(sys.executable).parent / "minied", *command], capture_output=True, text=True)
+        print(f"minied {' '.join(command[:4])}: {done.stdout.splitlines()[-1:]}", file=sys.stderr, flush=True)
+        if not file.exists():
+            return {"findings": [{"check": "all", "verdict": "failed", "detail": done.stderr.strip()[-300:]}]}
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def table(reports: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Return the lines of the table."""
+    lines = ["| library | environments | checks passed | failed | noted | skipped |", "|---|---|---|---|---|---|"]
+    for library, found in reports.items():
+        verdicts = [finding["verdict"] for report in found for finding in report["findings"]]
+        counts = [str(verdicts.count(verdict)) for verdict in ("passed", "failed", "noted", "skipped")]
+        lines.append(f"| {library} | {len(found)} | {' | '.join(counts)} |")
+    lines += ["", "| library | environment | check | what it found |", "|---|---|---|---|"]
+    for library, found in reports.items():
+        for report in found:
+            for finding in report["findings"]:
+                if finding["verdict"] in ("failed", "noted"):
+                    what = f"{finding['check']} | {'' if finding['verdict'] == 'failed' else 'noted: '}{finding['detail']}"
+                    lines.append(f"| {library} | {report['id']} | {what.replace(chr(10), ' ')} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
