@@ -4,7 +4,7 @@ Reads finished runs, each a folder of ``minied train LIBRARY/NAME --num-seeds 5 
 how each began and ended on the held-out suite of its preset: solve rate and return, mean over entries, then mean over
 members with the least and the greatest. Prints a table in Markdown and draws the learning curves, a panel a world.
 
-    python benchmarks/adapted_worlds.py runs/gymnax/cartpole_dr runs/gymnax/cartpole_alp_gmm runs/xland/dr --picture curves.png
+    python benchmarks/adapted_worlds.py runs/gymnax/cartpole_dr runs/gymnax/cartpole_alp_gmm runs/xland/dr --picture c.png
 """
 
 import argparse

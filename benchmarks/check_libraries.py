@@ -11,6 +11,7 @@ which something failed or was noted, and how many had nothing.
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import Any
 from minied.adapters import craftax, gymnax, jaxmarl_library, jumanji, navix, xminigrid
 from minied.adapters.base import require
 
+UNOPTIMISED = "--xla_backend_optimization_level=0"
+"""Programs are compiled in a third of the time, and what is measured of speed says nothing."""
 LIBRARIES = ("gymnax", "xminigrid", "navix", "craftax", "jumanji", "jaxmarl")
 XLAND = ("XLand-MiniGrid-R1-9x9", "XLand-MiniGrid-R4-13x13", "XLand-MiniGrid-R9-25x25")
 """Of XLand's, which differ in size and number of rooms only."""
@@ -60,7 +63,8 @@ def checked(library: str, name: str, file: Path, most_steps: str) -> dict[str, A
     """Return the kit's report on an environment: the one that is there, or a new one."""
     if not file.exists():
         command = ["check", library, "--env.id", name, "--most-steps", most_steps, "--report", str(file)]
-        done = subprocess.run([Path(sys.executable).parent / "minied", *command], capture_output=True, text=True)
+        program = [Path(sys.executable).parent / "minied", *command]
+        done = subprocess.run(program, capture_output=True, text=True, env=os.environ | {"XLA_FLAGS": UNOPTIMISED})
         print(f"minied {' '.join(command[:4])}: {done.stdout.splitlines()[-1:]}", file=sys.stderr, flush=True)
         if not file.exists():
             return {"findings": [{"check": "all", "verdict": "failed", "detail": done.stderr.strip()[-300:]}]}
@@ -79,7 +83,9 @@ def table(reports: dict[str, list[dict[str, Any]]]) -> list[str]:
         for report in found:
             for finding in report["findings"]:
                 if finding["verdict"] in ("failed", "noted"):
-                    what = f"{finding['check']} | {'' if finding['verdict'] == 'failed' else 'noted: '}{finding['detail']}"
+                    what = (
+                        f"{finding['check']} | {'' if finding['verdict'] == 'failed' else 'noted: '}{finding['detail']}"
+                    )
                     lines.append(f"| {library} | {report['id']} | {what.replace(chr(10), ' ')} |")
     return lines
 

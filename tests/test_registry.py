@@ -186,7 +186,7 @@ def test_a_preset_of_two_packages_is_told_to_who_asks_for_it(installed, tmp_path
     monkeypatch.syspath_prepend(tmp_path)
     installed("minied.presets", ("pond", "one_pond"), ("pond", "other_pond"), ("maze", "one_pond"))
     with pytest.raises(
-        UserError, match="the preset 'pond/dr' is that of 2 packages: .*one_pond.*other_pond.*; uninstall"
+        UserError, match=r"the preset 'pond/dr' is that of 2 packages: .*one_pond.*other_pond.*; uninstall"
     ):
         presets.find("pond/dr")
     assert presets.read(presets.find("maze/minimax_dr"))["env"]["name"] == "maze"  # minied's folder has no `dr`

@@ -1,1 +1,1 @@
-"""Worlds of other libraries in minied, and its own in other libraries: one file a library, imported when asked for."""
+"""Worlds of other libraries in minied, and its own in other libraries: one family of modules a library."""

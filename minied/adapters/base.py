@@ -1,8 +1,8 @@
-"""What the adapters share: a library that may be missing or of another version, and levels that hold a start.
+"""What the adapters share: a library that may be missing or of another version, and worlds that it has the rules of.
 
-An adapter is one file. It names its `Library`, imports it by `require` inside functions only, and describes the worlds of
-it as an `AdaptedEnvironment`, whose fields are strings and numbers: the library's own object is made of them when it is
-needed (and kept by a cache), so that a world stays hashable and a config stays text.
+An adapter is a family of modules. It names its `Library`, imports it by `require` inside functions only, and describes the
+worlds of it as an `AdaptedEnvironment`, whose fields are strings and numbers: the library's own object is made of them when
+it is needed (and kept by a cache), so that a world stays hashable and a config stays text.
 """
 
 import contextlib
@@ -11,8 +11,8 @@ import functools
 import importlib
 import importlib.metadata
 import io
-import json
 import math
+import sys
 import types
 import warnings
 from typing import Any, ClassVar
@@ -25,6 +25,11 @@ from minied.env import Environment, LevelT, StateT
 from minied.errors import UserError
 from minied.levels.space import Suite
 from minied.spaces import Box, Discrete, MultiDiscrete
+
+NO_BOUND = 1e38
+"""Finite, and so is twice of it: networks are shaped by a sample of a space."""
+MOST_BINS = 64
+"""Values up to which a number of an action is cut: each is a choice that a policy weighs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +54,8 @@ def require(library: Library) -> types.ModuleType:
     """Return the imported module of ``library``.
 
     What a library prints or warns of as it is imported is not shown. Raises `UserError` if it is not installed or does not
-    import, naming the extra that installs it, and for a version that is not supported.
+    import, naming the extra that installs it, and for a version that is not supported. ``require(world.library)`` is all
+    that is to be asked before a world is played, be it the class of an `AdaptedEnvironment` or one of its instances.
     """
     try:
         found = importlib.metadata.version(library.package)
@@ -66,10 +72,30 @@ def require(library: Library) -> types.ModuleType:
 @functools.cache
 def _imported(library: Library) -> types.ModuleType:
     try:
-        with quiet(), jax.ensure_compile_time_eval():  # modules hold arrays, which a trace must not own
+        with (
+            _kept_streams(),
+            quiet(),
+            jax.ensure_compile_time_eval(),
+        ):  # modules hold arrays, which a trace must not own
             return importlib.import_module(library.module)
-    except Exception as error:  # it is somebody else's code
-        raise UserError(f"{library.package} does not import ({error}); {_mend(library)}") from error
+    except (Exception, SystemExit) as error:  # it is somebody else's code, which may also want to end ours
+        raise UserError(f"{library.package} does not import ({in_a_line(error)}); {_mend(library)}") from error
+
+
+@contextlib.contextmanager
+def _kept_streams():
+    """Keep the streams as they are: JaxMARL 0.2.0 without brax sets them anew as it is imported, and prints."""
+    kept = sys.stdout, sys.stderr, sys.__stdout__
+    sys.__stdout__ = io.StringIO()  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr, sys.__stdout__ = kept
+
+
+def in_a_line(error: BaseException) -> str:
+    """Return what an error says without its line breaks, or its kind if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextlib.contextmanager
@@ -110,63 +136,6 @@ class AdaptedEnvironment(Environment[LevelT, StateT]):
     """What its levels have beyond `sample`, told in lists without importing the library."""
 
 
-# -- levels that hold a start ------------------------------------------------------------------------------------------
-
-
-def pack(tree: Any) -> Any:
-    """Return ``tree`` with typed keys as their words, ``u32[...]``: levels are compared and hashed by their numbers."""
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else jnp.asarray(leaf), tree)
-
-
-def unpack(packed: Any, like: Any) -> Any:
-    """Return ``packed`` with keys where ``like`` (of the same structure: arrays, or shapes and types) has typed keys."""
-    return jax.tree.map(lambda leaf, form: jax.random.wrap_key_data(leaf) if _is_key(form) else leaf, packed, like)
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(getattr(leaf, "dtype", jnp.int32), jax.dtypes.prng_key)
-
-
-def tree_to_text(tree: Any) -> str:
-    """Return a packed level as one line of JSON: its arrays by their paths. Host only."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return json.dumps(
-        {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf).tolist() for path, leaf in leaves}
-    )
-
-
-def tree_from_text(text: str, like: Any) -> Any:
-    """Return the level that `tree_to_text` wrote; ``like`` has its structure, shapes and types. Host only.
-
-    Raises `UserError` for what is no JSON, and naming the array that is missing, unknown, or of other numbers.
-    """
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"a level is no JSON ({error}); allowed: one object of arrays by name") from error
-    leaves, structure = jax.tree_util.tree_flatten_with_path(like)
-    forms = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
-    if not isinstance(found, dict) or set(found) != set(forms):
-        names = sorted(found) if isinstance(found, dict) else type(found).__name__
-        raise UserError(f"a level has the arrays {names}; allowed: {', '.join(forms)}")
-    return jax.tree.unflatten(structure, [_array_of(name, found[name], form) for name, form in forms.items()])
-
-
-def _array_of(name: str, value: Any, form: Any) -> jax.Array:
-    allowed = f"{form.dtype}{list(form.shape)}"
-    try:
-        array = np.asarray(value)
-        exact = array.astype(form.dtype)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise UserError(f"{name} of a level is no array ({error}); allowed: {allowed}") from error
-    kinds = {"b": "b", "i": "i", "u": "i", "f": "if"}[form.dtype.kind]  # of what is read, by what it is to be
-    if (array.size and array.dtype.kind not in kinds) or array.shape != form.shape:
-        raise UserError(f"{name} of a level is {array.dtype}{list(array.shape)}; allowed: {allowed}")
-    if form.dtype.kind in "iu" and not np.array_equal(exact, array):
-        raise UserError(f"{name} of a level has numbers beyond {form.dtype}; allowed: {allowed}")
-    return jnp.asarray(exact)
-
-
 def sampled_suite(env: Environment, name: str, number: int, seed: int, description: str) -> tuple[Suite, ...]:
     """Return a suite of ``number`` levels of the world's own generator, drawn from ``seed``, the same at every call."""
     with jax.ensure_compile_time_eval():
@@ -183,6 +152,18 @@ def box(low: Any, high: Any, shape: tuple[int, ...]) -> Box:
     return Box(float(np.min(np.asarray(low, np.float64))), float(np.max(np.asarray(high, np.float64))), tuple(shape))
 
 
+def require_bins(number: int) -> None:
+    """Raise `UserError` for an option ``action_bins`` that cannot be."""
+    if not 2 <= number <= MOST_BINS:
+        raise UserError(f"action_bins is {number}; allowed: 2 to {MOST_BINS}")
+
+
+def require_finite(name: str, value: float) -> None:
+    """Raise `UserError` for an option that is infinite or NaN."""
+    if not math.isfinite(value):
+        raise UserError(f"{name} is {value}; allowed: a finite number")
+
+
 @dataclasses.dataclass(frozen=True)
 class BinnedActions:
     """Actions that are numbers in a box, cut into bins: minied's policies choose among finitely many.
@@ -196,8 +177,7 @@ class BinnedActions:
     bins: int
 
     def __post_init__(self) -> None:
-        if self.bins < 2:
-            raise UserError(f"action_bins is {self.bins}; allowed: at least 2")
+        require_bins(self.bins)
         if not np.isfinite([*self.low, *self.high]).all():
             raise UserError(f"actions go from {self.low} to {self.high}; allowed: finite bounds, to be cut into bins")
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from minied.adapters.base import AdaptedEnvironment, Library, quiet, require
+from minied.adapters.base import AdaptedEnvironment, Library, quiet, require, require_finite
 from minied.errors import UserError
 from minied.levels.space import LevelSpace
 from minied.spaces import Box, Coded, Dict, Discrete
@@ -100,6 +100,7 @@ class Craftax(AdaptedEnvironment[Level, Any]):
         for name, least, most in (("num_swaps", 1, 1000), ("swap_radius", 0, 240)):
             if not least <= getattr(self, name) <= most:
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: {least} to {most}")
+        require_finite("solved_return", self.solved_return)
         if self.max_steps == 0:
             object.__setattr__(self, "max_steps", self._made[0].default_params.max_timesteps)
 

@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minied.adapters.base import sampled_suite, tree_from_text, tree_to_text
+from minied.adapters.base import sampled_suite
+from minied.adapters.cells import enlarged, pick
 from minied.adapters.craftax import Craftax, CraftaxLevel, Level
+from minied.adapters.trees import tree_from_text, tree_to_text
 from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace, Suite
 
@@ -55,9 +57,9 @@ class CraftaxLevelSpace(LevelSpace[Level]):
         near = free & self._near().reshape(-1)
 
         def swap(ground: jax.Array, chances: jax.Array) -> tuple[jax.Array, None]:
-            first = _pick(chances[0], near)
+            first = pick(chances[0], near)[0]
             others = free & (ground != ground[first])
-            second = jnp.where(others.any() & near.any(), _pick(chances[1], others), first)
+            second = jnp.where(others.any() & near.any(), pick(chances[1], others)[0], first)
             return ground.at[first].set(ground[second]).at[second].set(ground[first]), None
 
         ground, _ = jax.lax.scan(swap, ground, jax.random.uniform(key, (self.env.num_swaps, 2)))
@@ -102,16 +104,16 @@ class CraftaxLevelSpace(LevelSpace[Level]):
         if state is None and isinstance(level, CraftaxLevel):
             floors = [self._picture(level.map[i], level.item_map[i]) for i in range(len(level.map))]
             self._mark(floors[0], [(self.env.side // 2, self.env.side // 2)], PLAYER)
-            return _enlarged(np.concatenate([np.concatenate(floors[i : i + 3], axis=1) for i in range(0, 9, 3)]))
+            return _shown(np.concatenate([np.concatenate(floors[i : i + 3], axis=1) for i in range(0, 9, 3)]))
         if state is None:
             picture = self._picture(self._ground(level))
             self._mark(picture, [(self.env.side // 2, self.env.side // 2)], PLAYER)
-            return _enlarged(picture)
+            return _shown(picture)
         floor = () if self.env.is_classic else (int(state.player_level),)
         picture = self._picture(state.map[floor], None if self.env.is_classic else state.item_map[floor])
         self._mark(picture, np.argwhere(np.asarray(state.mob_map[floor])), CREATURE)
         self._mark(picture, [state.player_position], PLAYER)
-        return _enlarged(picture)
+        return _shown(picture)
 
     def to_text(self, level: Level) -> str:
         """Return the numbers of the level as one line of JSON; blocks and items are the library's numbers."""
@@ -174,14 +176,6 @@ class CraftaxLevelSpace(LevelSpace[Level]):
 _GROUND = ("GRASS", "PATH", "SAND")
 
 
-def _pick(chance: jax.Array, mask: jax.Array) -> jax.Array:
-    """Return the place in a mask that ``chance``, uniform in [0, 1), chooses, ``i32[]``; 0 in an empty one."""
-    count = jnp.cumsum(mask.astype(jnp.int32))
-    rank = jnp.minimum((chance * count[-1]).astype(jnp.int32), count[-1] - 1)
-    return jnp.argmax(count > rank)
-
-
-def _enlarged(picture: np.ndarray) -> np.ndarray:
+def _shown(picture: np.ndarray) -> np.ndarray:
     """Return a picture whose shorter side is not much below PICTURE_SIDE, by repeating pixels."""
-    times = max(1, PICTURE_SIDE // min(picture.shape[:2]))
-    return picture.repeat(times, axis=0).repeat(times, axis=1)
+    return enlarged(picture, max(1, PICTURE_SIDE // min(picture.shape[:2])))

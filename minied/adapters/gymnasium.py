@@ -1,15 +1,14 @@
 """How does another framework play a world of minied? As a Gymnasium environment, one by one or a batch in one jitted call.
 
-`as_env` gives a ``gymnasium.Env``, `as_vector_env` a ``gymnasium.vector.VectorEnv``, and `register` makes both known to
-``gymnasium.make`` and ``gymnasium.make_vec`` as ``minied/NAME-v0``. What they give is NumPy that the caller may keep and
-write into: copies, never views of JAX's buffers. Letters: ``B`` environments, ``L`` levels.
+Run with Gymnasium 1.3.0. `as_env` gives a ``gymnasium.Env``, `as_vector_env` a ``gymnasium.vector.VectorEnv``, and
+`register` makes both known to ``gymnasium.make`` and ``gymnasium.make_vec`` as ``minied/NAME-v0``. What they give is NumPy
+that the caller may keep and write into: copies, never views of JAX's buffers. Letters: ``B`` environments, ``L`` levels.
 
 Environment i of a batch that was reset with the seed s has the key ``jax.random.key(s + i)``: what it plays is what it plays
 alone, reset with s + i. See `minied.adapters.outward` for what becomes of keys and observations.
 """
 
 import functools
-import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,31 +87,25 @@ def register(namespace: str = "minied") -> tuple[str, ...]:
 
 def make(world: str, options: Mapping[str, Any] | None = None, **arguments: Any) -> Any:
     """Return `as_env` of the world with this name and these options, ``{"height": 9, "levels": {"num_walls": 20}}``."""
-    return as_env(_world(registry.load("environment", world), options or {}), **arguments)
+    return as_env(outward.world_of(registry.load("environment", world), options or {}), **arguments)
 
 
 def make_vec(world: str, num_envs: int, options: Mapping[str, Any] | None = None, **arguments: Any) -> Any:
     """Return `as_vector_env` of the world with this name and these options."""
-    return as_vector_env(_world(registry.load("environment", world), options or {}), num_envs, **arguments)
-
-
-def _world(cls: type, options: Mapping[str, Any]) -> Any:
-    hints = typing.get_type_hints(cls)
-    values = {}
-    for name, value in options.items():
-        if name not in cls.__dataclass_fields__:  # type: ignore[attr-defined]  # worlds are dataclasses
-            raise unknown_name(f"option of {cls.__name__}", name, list(cls.__dataclass_fields__))  # type: ignore[attr-defined]
-        values[name] = _world(hints[name], value) if isinstance(value, Mapping) else value
-    return cls(**values)
+    return as_vector_env(outward.world_of(registry.load("environment", world), options or {}), num_envs, **arguments)
 
 
 def _seeds(holder: Any, seed: Any, number: int, is_first: bool) -> list[int] | None:
-    """Return a seed for each environment, or None to go on with their keys."""
+    """Return a seed for each environment, or None to go on with their keys. Raises `UserError` for what is none."""
     if seed is None and not is_first:
         return None
-    seeds = [None] * number if seed is None else seed if isinstance(seed, (list, tuple)) else range(seed, seed + number)
+    if seed is not None and not isinstance(seed, (list, tuple)):
+        outward.require_seeds([seed])
+        seed = range(int(seed), int(seed) + number)
+    seeds = [None] * number if seed is None else seed
     if len(seeds) != number:
         raise UserError(f"seed is {seed}; allowed: one number, or {number}, one for each environment")
+    outward.require_seeds([each for each in seeds if each is not None])
     return [int(holder.np_random.integers(2**31)) if each is None else int(each) for each in seeds]
 
 
@@ -173,8 +166,9 @@ def _classes() -> tuple[type, type]:
             self, *, seed: int | None = None, options: dict[str, Any] | None = None
         ) -> tuple[Any, dict[str, Any]]:
             seed, self._first_seed = self._first_seed if seed is None else seed, None
-            super().reset(seed=seed)
-            observation, about = _only(self._batch.reset(_seeds(self, seed, 1, self._batch.slots is None), options))
+            seeds = _seeds(self, seed, 1, self._batch.slots is None)
+            super().reset(seed=None if seed is None or seeds is None else seeds[0])
+            observation, about = _only(self._batch.reset(seeds, options))
             return observation, about
 
         def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -206,8 +200,9 @@ def _classes() -> tuple[type, type]:
 
         def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
             seed, self._first_seed = self._first_seed if seed is None else seed, None
-            super().reset(seed=seed if isinstance(seed, int) else None)
             seeds = _seeds(self, seed, self.num_envs, self._batch.slots is None)
+            is_one = not (seed is None or seeds is None or isinstance(seed, (list, tuple)))
+            super().reset(seed=seeds[0] if is_one and seeds else None)
             observations, about = self._batch.reset(seeds, options)
             self._ended = np.zeros(self.num_envs, bool)
             return observations, _masked(about, ~self._ended)

@@ -4,6 +4,7 @@ Letters: ``B`` environments, ``L`` levels.
 """
 
 import functools
+import numbers
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from minied.adapters import outward
 from minied.adapters.outward import Slot
+from minied.adapters.trees import is_key
 from minied.env import Environment
 from minied.errors import UserError, unknown_name
 
@@ -47,7 +49,7 @@ def _select(condition: jax.Array, new: Any, old: Any) -> Any:
 
 def _cloned(tree: Any) -> Any:
     """Return the same numbers with keys that count as unused: of two ways to go on, an environment takes one."""
-    return jax.tree.map(lambda leaf: jax.random.clone(leaf) if outward.is_key(leaf) else leaf, tree)
+    return jax.tree.map(lambda leaf: jax.random.clone(leaf) if is_key(leaf) else leaf, tree)
 
 
 class Step(NamedTuple):
@@ -75,15 +77,15 @@ class Batch:
                 f"{type(env).__name__} has {env.num_agents} agents; allowed: a world with one, or as_parallel_env of"
                 " minied.adapters.pettingzoo"
             )
-        if number < 1:
-            raise UserError(f"num_envs is {number}; allowed: at least 1")
+        if not isinstance(number, numbers.Integral) or number < 1:
+            raise UserError(f"num_envs is {number!r}; allowed: at least 1, a whole number")
         self.env, self.levels = outward.levels_of(env, levels)
         self.number, self.codes = number, codes
         self.slots: Any = None
 
     def reset(self, seeds: list[int] | None, options: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         """Start an episode everywhere; seeds, or new levels, begin with level i again. Return observations and ``about``."""
-        for name in options or {}:
+        for name in options if isinstance(options, Mapping) else ():
             if name != "levels":
                 raise unknown_name("option of reset", name, ("levels",))
         self.levels = outward.levels_after(self.env, self.levels, options)

@@ -15,13 +15,24 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from minied.adapters.base import AdaptedEnvironment, BinnedActions, Library, box, lenient, require
+from minied.adapters.base import (
+    NO_BOUND,
+    AdaptedEnvironment,
+    BinnedActions,
+    Library,
+    box,
+    lenient,
+    require,
+    require_bins,
+    require_finite,
+)
 from minied.adapters.gymnax_export import as_gymnax as as_gymnax
 from minied.adapters.gymnax_export import register as register
 from minied.adapters.gymnax_levels import GymnaxLevel, GymnaxLevelSpace, StartLevelSpace
 from minied.adapters.gymnax_made import HORIZON, LIBRARY, Made, make, with_derived
-from minied.adapters.gymnax_traced import copied, require_heard, starts_differ, state_form, typed
+from minied.adapters.gymnax_traced import copied, require_heard, starts_differ, state_form
 from minied.adapters.gymnax_varied import Varied, varied
+from minied.adapters.trees import with_types
 from minied.errors import UserError
 from minied.spaces import ActionSpace, Box, Dict, Discrete, Space
 
@@ -30,7 +41,6 @@ REWARD_THRESHOLDS = {
     "Pendulum-v1": -200.0,
 }  # fmt: skip
 """Gymnasium's ``reward_threshold``, over its horizons; of the pendulum, which has none, ours."""
-_NO_BOUND = 1e38  # finite, and so is twice of it: networks are shaped by a sample of the space
 
 
 class GymnaxState(struct.PyTreeNode):
@@ -82,12 +92,10 @@ class Gymnax(AdaptedEnvironment[GymnaxLevel, GymnaxState]):
                 raise UserError(f"{name} is {getattr(self, name)}; allowed: more than 0, finite")
         if self.edit_size > 1:
             raise UserError(f"edit_size is {self.edit_size}; allowed: at most 1, the whole range")
-        if not math.isfinite(self.solved_return):
-            raise UserError(f"solved_return is {self.solved_return}; allowed: a finite number")
+        require_finite("solved_return", self.solved_return)
         if not 0 <= self.max_steps < 2**24:
             raise UserError(f"max_steps is {self.max_steps}; allowed: 0 to {2**24 - 1}")
-        if self.action_bins < 2:
-            raise UserError(f"action_bins is {self.action_bins}; allowed: at least 2")
+        require_bins(self.action_bins)
         made = make(self.id, self.set)
         if self.max_steps == 0:
             object.__setattr__(self, "max_steps", int(made.defaults.get(HORIZON, 0)))
@@ -130,7 +138,7 @@ class Gymnax(AdaptedEnvironment[GymnaxLevel, GymnaxState]):
             observation, inner = self.made.env.reset_env(
                 jax.random.wrap_key_data(level.start), self.parameters_of(level)
             )
-        state = GymnaxState(copied(typed(inner, state_form(self))), jnp.int32(0))
+        state = GymnaxState(copied(with_types(inner, state_form(self))), jnp.int32(0))
         return copied(_value_in(self.observation_space, observation)), state
 
     def step(self, key: jax.Array, state: GymnaxState, action: jax.Array, level: GymnaxLevel):
@@ -142,7 +150,7 @@ class Gymnax(AdaptedEnvironment[GymnaxLevel, GymnaxState]):
         time = state.time + 1
         terminated = jnp.asarray(terminated, bool).reshape(())
         late = jnp.asarray(truncated, bool).reshape(()) | (time >= self.max_steps)
-        state = GymnaxState(typed(inner, state_form(self)), time)
+        state = GymnaxState(with_types(inner, state_form(self)), time)
         reward = jnp.asarray(reward, jnp.float32).reshape(())
         return _value_in(self.observation_space, observation), state, reward, terminated, late & ~terminated, {}
 
@@ -237,7 +245,7 @@ def _space(space: Any, name: str) -> Space:
             shape = (*shape, 1)
         if len(shape) == 3 and min(shape[:2]) >= 3:  # what a filter reads
             return box(space.low, space.high, shape)
-        return Box(-_NO_BOUND, _NO_BOUND, (math.prod(shape),))
+        return Box(-NO_BOUND, NO_BOUND, (math.prod(shape),))
     if isinstance(space, (spaces.Dict, spaces.Tuple)):
         parts = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
         return Dict(tuple((str(key), _space(part, name)) for key, part in parts))

@@ -1,6 +1,5 @@
 """How does gymnax play a world of minied's? As an environment that draws a level at every reset, unless it is told one."""
 
-import dataclasses
 import functools
 import math
 from typing import Any
@@ -13,8 +12,9 @@ from flax import struct
 from minied import registry
 from minied.adapters.base import require
 from minied.adapters.gymnax_made import LIBRARY
+from minied.adapters.outward import world_of
 from minied.env import Environment
-from minied.errors import UserError, unknown_name
+from minied.errors import UserError
 from minied.spaces import ActionSpace, Box, Coded, Dict, Discrete, Entities, Mask, MultiDiscrete, Ring, Space
 
 PREFIX = "minied/"
@@ -53,12 +53,7 @@ def register(name: str | None = None, *, env_id: str = "", **options: Any) -> tu
 
 
 def _make(name: str, **options: Any) -> Any:
-    world = registry.load("environment", name)
-    fields = [field.name for field in dataclasses.fields(world)]
-    for option in options:
-        if option not in fields:
-            raise unknown_name(f"option of {name}", option, fields)
-    return as_gymnax(world(**options))
+    return as_gymnax(world_of(registry.load("environment", name), options, name))
 
 
 def as_gymnax(env: Environment) -> Any:

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from minied.adapters.base import sampled_suite, tree_from_text, tree_to_text
+from minied.adapters.base import sampled_suite
 from minied.adapters.gymnax_made import make
 from minied.adapters.gymnax_varied import Varied
+from minied.adapters.trees import tree_from_text, tree_to_text
 from minied.errors import UserError, unknown_name
 from minied.levels.parameters import Choice, Interval, Parameters
 from minied.levels.space import LevelSpace, Suite

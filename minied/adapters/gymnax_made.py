@@ -5,8 +5,6 @@ Letter: ``h`` parameters that vary.
 
 import dataclasses
 import functools
-import inspect
-import json
 import math
 import operator
 from typing import Any, Literal
@@ -15,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minied.adapters.base import Library, lenient, require
+from minied.adapters.base import Library, in_a_line, lenient, require
+from minied.adapters.settings import arguments_of, parted, plain, require_known
 from minied.errors import UserError, unknown_name
 
 LIBRARY = Library(package="gymnax", module="gymnax", at_least="1.0.1", below="2", run_with="1.0.1", extra="")
@@ -83,10 +82,12 @@ def make(name: str, settings: tuple[str, ...]) -> Made:
         raise unknown_name("environment of gymnax", name, list(gymnax.registered_envs))
     with lenient(), jax.ensure_compile_time_eval():  # what it makes are constants, whoever is being traced
         found = _made(gymnax, name, {})
-        given = _parted(settings)
-        arguments = {key: _plain(text) for key, text in given.items() if key not in found.defaults}
+        given = parted(settings, "gravity=12")
+        arguments = {key: plain(text) for key, text in given.items() if key not in found.defaults}
         if arguments:
-            _require_known(found, arguments)
+            known = arguments_of(type(found.env))
+            if known is not None and not type(found.env).__module__.startswith("minied."):
+                require_known(f"parameter or argument of {found.name}", arguments, [*found.defaults, *known])
             found = _made(gymnax, name, arguments)
         values = {key: _value(found, key, text) for key, text in given.items() if key in found.defaults}
         return dataclasses.replace(found, parameters=found.with_numbers(values))
@@ -97,44 +98,13 @@ def _made(gymnax: Any, name: str, arguments: dict[str, Any]) -> Made:
         return Made(name, *gymnax.make(name, **arguments))
     except Exception as error:  # it is somebody else's code
         told = f" with {arguments}" if arguments else ""
-        raise UserError(f"gymnax does not make {name!r}{told}: {' '.join(str(error).split())}") from error
-
-
-def _parted(settings: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for setting in settings:
-        name, sign, value = (part.strip() for part in setting.partition("="))
-        if not (name and sign and value):
-            raise UserError(f"set has {setting!r}; allowed: NAME=VALUE, such as gravity=12")
-        if name in found:
-            raise UserError(f"set has {name!r} twice; allowed: once")
-        found[name] = value
-    return found
-
-
-def _require_known(found: Made, arguments: dict[str, Any]) -> None:
-    """Raise `UserError` for an argument that the environment's class does not have, as far as that can be told."""
-    taken = inspect.signature(type(found.env).__init__).parameters.values()
-    if any(each.kind is each.VAR_KEYWORD for each in taken) or type(found.env).__module__.startswith("minied."):
-        return
-    known = [each.name for each in taken if each.name != "self" and each.kind is not each.VAR_POSITIONAL]
-    for name in arguments:
-        if name not in known:
-            raise unknown_name(f"parameter or argument of {found.name}", name, [*found.defaults, *known])
-
-
-def _plain(text: str) -> Any:
-    """Return what ``text`` is as JSON, or else the text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        raise UserError(f"gymnax does not make {name!r}{told}: {in_a_line(error)}") from error
 
 
 def _value(found: Made, name: str, text: str) -> Any:
     """Return a parameter's value. Raises `UserError` for one of another kind than the default."""
     require_free(found, name, "set")
-    default, value = found.defaults[name], _plain(text)
+    default, value = found.defaults[name], plain(text)
     if np.ndim(default):
         array = np.asarray(value if isinstance(value, list) else 0.0)
         if array.shape != np.shape(default) or array.dtype.kind not in "iuf":

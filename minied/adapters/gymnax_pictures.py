@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from minied.adapters.base import lenient
+from minied.adapters.cells import enlarged
 from minied.adapters.gymnax_levels import GymnaxLevel
 from minied.adapters.gymnax_made import make
 from minied.spaces import Box
@@ -64,7 +65,7 @@ def _image(space: Box, observation: Any) -> np.ndarray:
         share = values[:, :, channel, None]
         picture = picture * (1 - share) + np.asarray(colour) * share
     scale = max(1, WIDTH // width)
-    tall = picture.astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
+    tall = enlarged(picture.astype(np.uint8), scale)
     framed = np.full((tall.shape[0], max(WIDTH, tall.shape[1]), 3), _PAPER, np.uint8)
     framed[:, : tall.shape[1]] = tall
     return framed

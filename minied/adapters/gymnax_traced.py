@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from minied.adapters.base import lenient
+from minied.adapters.trees import is_key
 from minied.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,18 +42,9 @@ def state_form(world: "Gymnax") -> Any:
         raise UserError(f"{world.id!r} cannot be computed{told}: {type(error).__name__}, {reason}") from error
 
 
-def typed(tree: Any, form: Any) -> Any:
-    """Return ``tree`` with the types of ``form``: Python's numbers become arrays, and none keeps a type to be promoted."""
-    return jax.tree.map(lambda leaf, like: leaf if _is_key(like) else jnp.asarray(leaf, like.dtype), tree, form)
-
-
 def copied(tree: Any) -> Any:
     """Return a copy: without jit a first state may hold an array of the environment's own, which a caller may give away."""
-    return jax.tree.map(lambda leaf: leaf if _is_key(leaf) else jnp.array(leaf), tree)
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.tree.map(lambda leaf: leaf if is_key(leaf) else jnp.array(leaf), tree)
 
 
 @functools.cache
@@ -63,7 +55,7 @@ def starts_differ(world: "Gymnax") -> bool:
             keys = jax.random.split(jax.random.key(0), _STARTS)
             starts = jax.jit(jax.vmap(world.made.env.reset_env, in_axes=(0, None)))(keys, parameters)
             for leaf in jax.tree.leaves(starts):
-                if not _is_key(leaf) and bool((leaf != leaf[:1]).any()):
+                if not is_key(leaf) and bool((leaf != leaf[:1]).any()):
                     return True
     return False
 

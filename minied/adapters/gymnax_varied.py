@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from minied.adapters.base import NO_BOUND
 from minied.adapters.gymnax_made import USUAL, Kind, Made, kind_of, make, require_free
 from minied.errors import UserError, unknown_name
 
@@ -99,9 +100,10 @@ def _varied(made: Made, entry: str, spread: float) -> Varied:
             f"vary has {name!r}, which is {np.asarray(default).tolist()}; allowed: parameters of one number"
         )
     low, high = _ends(entry, ends) if sign else _around(name, float(default), kind, spread)
-    if not (math.isfinite(low) and math.isfinite(high) and np.float32(low) < np.float32(high)):
+    if not (max(abs(low), abs(high)) <= NO_BOUND and np.float32(low) < np.float32(high)):  # of NaN false as well
         raise UserError(
-            f"vary has {entry!r}, from {low:g} to {high:g}; allowed: low < high, finite, as {name}=LOW:HIGH"
+            f"vary has {entry!r}, from {low:g} to {high:g}; allowed: low < high, finite and at most {NO_BOUND:g}, as"
+            f" {name}=LOW:HIGH"
         )
     if kind != "float" and not (low.is_integer() and high.is_integer() and max(abs(low), abs(high)) < 2**24):
         raise UserError(f"vary has {entry!r}; allowed for {name}: whole numbers")

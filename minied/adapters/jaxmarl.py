@@ -4,7 +4,6 @@ Agents stand on the agent axis in the library's order. Letters: ``N`` agents, ``
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -18,12 +17,13 @@ from minied.adapters.base import (
     AdaptedEnvironment,
     Library,
     lenient,
+    require_bins,
+    require_finite,
     sampled_suite,
-    tree_from_text,
-    tree_to_text,
 )
 from minied.adapters.jaxmarl_export import as_jaxmarl as as_jaxmarl
 from minied.adapters.jaxmarl_library import ENVIRONMENTS, LIBRARY, Made, known_of, made, teams_by_name
+from minied.adapters.trees import require_finite_leaves, tree_from_text, tree_to_text, with_types
 from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace, Suite
 from minied.spaces import Dict, Discrete, MultiDiscrete
@@ -76,13 +76,13 @@ class JaxMARL(AdaptedEnvironment[Any, JaxMARLState]):
 
     def __post_init__(self) -> None:
         known_of(self.id)
-        for field, least, most in (("max_steps", 0, 2**24), ("num_edits", 1, 2**24), ("action_bins", 2, 65)):
+        for field, least, most in (("max_steps", 0, 2**24), ("num_edits", 1, 2**24)):
             if not least <= getattr(self, field) < most:
                 raise UserError(f"{field} is {getattr(self, field)}; allowed: {least} to {most - 1}")
         if not 0 < self.edit_size <= 2:
             raise UserError(f"edit_size is {self.edit_size}; allowed: more than 0, at most 2")
-        if not math.isfinite(self.solved_return):
-            raise UserError(f"solved_return is {self.solved_return}; allowed: a finite number")
+        require_bins(self.action_bins)
+        require_finite("solved_return", self.solved_return)
         longest = self._own.max_steps if self.set else known_of(self.id).max_steps
         if self.max_steps == 0:
             object.__setattr__(self, "max_steps", longest)
@@ -144,7 +144,7 @@ class JaxMARL(AdaptedEnvironment[Any, JaxMARLState]):
         actions = known.action_of(action.reshape(self.num_agents))
         with lenient():
             observations, inner, rewards, dones, _ = known.env.step_env(key, state.inner, actions)
-            inner = known.with_types(inner)
+            inner = with_types(inner, known.state_form)
             observation = known.read(observations, inner)
         time = state.time + 1
         is_late = time >= self.max_steps
@@ -189,7 +189,7 @@ class JaxMARLLevels(LevelSpace[Any]):
         """Return a state that the environment's reset makes. Consumes ``key``."""
         known = self.world.made
         with lenient():
-            return known.with_types(known.env.reset(key)[1])
+            return with_types(known.env.reset(key)[1], known.state_form)
 
     def to_text(self, level: Any) -> str:
         """Return the arrays as one line of JSON."""
@@ -197,7 +197,9 @@ class JaxMARLLevels(LevelSpace[Any]):
 
     def from_text(self, text: str) -> Any:
         """Return the level that `to_text` wrote. Raises `UserError` naming the array that is wrong."""
-        return tree_from_text(text, self.world.made.state_form)
+        level = tree_from_text(text, self.world.made.state_form)
+        require_finite_leaves(level)
+        return level
 
     @property
     def suites(self) -> Mapping[str, str]:
@@ -227,8 +229,20 @@ class ParticleLevels(JaxMARLLevels):
 
     def is_valid(self, level: Any) -> jax.Array:
         """Return whether everything is within 1 of the middle along x and y, and the rest as at a start, ``bool[]``."""
-        at_rest = [jnp.all(each == 0) for each in (level.p_vel, level.c, level.step, level.done)]
-        return jnp.all(jnp.abs(level.p_pos) <= 1) & jnp.all(jnp.stack(at_rest))
+        known = [jnp.all(each == 0) for each in (level.p_vel, level.c, level.step, level.done)]
+        if level.goal is not None:
+            known.append(jnp.all((level.goal >= 0) & (level.goal < self.world.made.env.num_landmarks)))
+        return jnp.all(jnp.abs(level.p_pos) <= 1) & jnp.all(jnp.stack(known))
+
+    def from_text(self, text: str) -> Any:
+        """Return the level that `to_text` wrote. Raises `UserError` also for one that is not of this space."""
+        level = super().from_text(text)
+        if not bool(self.is_valid(level)):
+            raise UserError(
+                "a level has something outside or moving, a goal that is no landmark, or is under way; allowed: positions"
+                " from -1 to 1, and the rest as at a start"
+            )
+        return level
 
     def describe(self, level: Any) -> dict[str, jax.Array]:
         """Return the least distance between opponents, and the mean one from an agent to its nearest landmark."""

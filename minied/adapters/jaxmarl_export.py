@@ -13,7 +13,8 @@ import numpy as np
 from flax import struct
 
 from minied.adapters import outward
-from minied.adapters.jaxmarl_library import import_library
+from minied.adapters.base import require
+from minied.adapters.jaxmarl_library import LIBRARY
 from minied.adapters.pettingzoo import agent_names
 from minied.env import Environment, with_agent_axis
 from minied.spaces import Coded, Dict, Discrete, Entities, Mask, Ring, Space
@@ -49,7 +50,7 @@ def as_jaxmarl(env: Environment, levels: Any = None, *, flat: bool = True) -> An
 @functools.cache
 def _class() -> type:
     """Return the class of the interface, for which the library has to be imported."""
-    import_library()
+    require(LIBRARY)
     base = importlib.import_module("jaxmarl.environments.multi_agent_env").MultiAgentEnv
     spaces = importlib.import_module("jaxmarl.environments.spaces")
 

@@ -5,24 +5,21 @@ A table says what a config needs to know of them, since the library computes as 
 
 import dataclasses
 import functools
-import io
-import json
+import importlib
+import inspect
 import math
-import sys
-import types
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minied.adapters.base import BinnedActions, Library, lenient, require
+from minied.adapters.base import NO_BOUND, BinnedActions, Library, in_a_line, lenient, require
+from minied.adapters.settings import arguments_of, parted, plain, require_known
 from minied.errors import UserError, unknown_name
 from minied.spaces import Box, Dict, Discrete, Mask, MultiDiscrete, Space
 
 LIBRARY = Library("jaxmarl", "jaxmarl", at_least="0.2.0", below="0.3", run_with="0.2.0", extra="jaxmarl")
-NO_BOUND = 1e38
-"""Finite, and so is twice of it: networks are shaped by a sample of a space."""
 NO_LIMIT = 2**30
 """Steps that no episode has."""
 
@@ -217,10 +214,6 @@ class Made:
             return self.env.get_obs(state, state, self.env.num_moves - 1)
         return self.env.get_obs(state)
 
-    def with_types(self, state: Any) -> Any:
-        """Return a state of the library with the types that one always has, none weak: one program for all."""
-        return jax.tree.map(lambda leaf, like: jnp.asarray(leaf, like.dtype), state, self.state_form)
-
 
 @functools.cache
 def made(id: str, set: tuple[str, ...], max_steps: int, action_bins: int) -> Made:
@@ -229,52 +222,71 @@ def made(id: str, set: tuple[str, ...], max_steps: int, action_bins: int) -> Mad
     Raises `UserError` for what the library does not take.
     """
     known = known_of(id)
-    options = dict(known.options) | _options(set)
+    options = dict(known.options) | _options(id, set)
     if max_steps and known.limit != "attribute":
         options |= {"seen": {"max_steps": max_steps}, "argument": {"max_steps": NO_LIMIT}, "none": {}}[known.limit]
-    library = import_library()
     with jax.ensure_compile_time_eval(), lenient():
         try:
-            env = library.make(id, **_resolved(id, options))
+            env = require(LIBRARY).make(id, **resolved(id, options))
+            agents, limit = tuple(env.agents), int(getattr(env, "max_steps", 0)) or known.max_steps
+            observations, state = jax.eval_shape(env.reset, jax.random.key(0))
+        except UserError:
+            raise
         except Exception as error:  # it is somebody else's code
-            raise UserError(f"set is {set}, of which {id} makes nothing ({error}); allowed: its arguments") from error
-        limit = int(getattr(env, "max_steps", 0)) or known.max_steps
+            told = f"set is {set}, of which {id} makes nothing ({in_a_line(error)})"
+            raise UserError(f"{told}; allowed: its arguments, with values that it takes") from error
+        if not agents or len(agents) != env.num_agents:
+            raise UserError(f"set is {set}, with which {id} has {env.num_agents} agents; allowed: at least 1")
         if id == "coin_game":
             limit = env.num_inner_steps * env.num_outer_steps
         if max_steps and known.limit == "attribute":
             env.max_steps = NO_LIMIT
-        observations, state = jax.eval_shape(env.reset, jax.random.key(0))
-        agents = tuple(env.agents)
         numbers, bins = _actions(id, [env.action_space(name) for name in agents], action_bins)
     form = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state)
     return Made(env, id, agents, limit, form, tuple(observations[name].shape for name in agents), numbers, bins)
 
 
-def _options(set: tuple[str, ...]) -> dict[str, Any]:
-    options = {}
-    for each in set:
-        name, equals, value = each.partition("=")
-        if not (equals and name.isidentifier()) or name == "max_steps":
-            other = "; a time limit is given by max_steps" if name == "max_steps" else ""
-            raise UserError(f"set has {each!r}; allowed: NAME=VALUE, an argument of the environment's class{other}")
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
+def _options(id: str, set: tuple[str, ...]) -> dict[str, Any]:
+    """Return the arguments that are set. Raises `UserError` for one that the environment's class does not have."""
+    options = {name: plain(text) for name, text in parted(set, "num_agents=4").items()}
+    if "max_steps" in options:
+        raise UserError("set has 'max_steps'; allowed: other arguments; a time limit is given by max_steps")
+    require_known(f"argument of {id}", options, _arguments(id) if options else None)
     return options
 
 
-def _resolved(id: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return ``options`` with layouts and scenarios in place of their names."""
-    if id == "overcooked" and "layout" in options:
-        from jaxmarl.environments.overcooked import overcooked_layouts  # pyright: ignore[reportMissingImports]
+@functools.cache
+def _arguments(id: str) -> list[str] | None:
+    """Return the names that ``set`` may have; None: any, as far as can be told."""
+    with jax.ensure_compile_time_eval(), lenient():
+        env = require(LIBRARY).make(id, **dict(known_of(id).options))
+    own, inner = list(inspect.signature(type(env).__init__).parameters)[1:-1], vars(env).get("_env")
+    # What plays one side of another environment is no subclass of it, and passes on what it does not know.
+    found = arguments_of(type(env)) if inner is None else [*own, *(arguments_of(type(inner)) or ())]
+    return found and [name for name in found if name != "max_steps"]
 
-        return options | {"layout": overcooked_layouts[options["layout"]]}
-    if id.endswith("SMAX") and "scenario" in options:
-        from jaxmarl.environments.smax.smax_env import map_name_to_scenario  # pyright: ignore[reportMissingImports]
 
-        return options | {"scenario": map_name_to_scenario(options["scenario"])}
+def resolved(id: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return ``options`` with layouts and scenarios in place of their names. Raises `UserError` for an unknown one."""
+    options = dict(options)
+    for name, known in _named(id).items():
+        if name in options:
+            if str(options[name]) not in known:
+                raise unknown_name(f"{name} of {id}", str(options[name]), list(known))
+            options[name] = known[str(options[name])]
     return options
+
+
+def _named(id: str) -> dict[str, dict[str, Any]]:
+    """Return what may be given by name, by the argument."""
+    if id == "overcooked":
+        return {"layout": importlib.import_module("jaxmarl.environments.overcooked").overcooked_layouts}
+    if id == "overcooked_v2":
+        layouts = importlib.import_module("jaxmarl.environments.overcooked_v2.layouts").overcooked_v2_layouts
+        return {"layout": {name: name for name in layouts}}
+    if id.endswith("SMAX"):
+        return {"scenario": importlib.import_module("jaxmarl.environments.smax.smax_env").MAP_NAME_TO_SCENARIO}
+    return {}
 
 
 def _actions(id: str, spaces: list[Any], bins: int) -> tuple[tuple[int, ...], BinnedActions | None]:
@@ -285,16 +297,3 @@ def _actions(id: str, spaces: list[Any], bins: int) -> tuple[tuple[int, ...], Bi
         raise UserError(f"the actions of {id} differ between agents and are numbers; allowed: choices, or equal boxes")
     binned = BinnedActions.of(spaces[0].low, spaces[0].high, spaces[0].shape, bins)
     return (binned.space.n,) * len(spaces), binned
-
-
-def import_library() -> types.ModuleType:
-    """Return the imported library, as `require` does.
-
-    Without brax, JaxMARL 0.2.0 sets ``sys.stdout`` and ``sys.stderr`` anew as it is imported, and prints: both are kept.
-    """
-    kept = sys.stdout, sys.stderr, sys.__stdout__
-    sys.__stdout__ = io.StringIO()  # pyright: ignore[reportAttributeAccessIssue]
-    try:
-        return require(LIBRARY)
-    finally:
-        sys.stdout, sys.stderr, sys.__stdout__ = kept

@@ -6,7 +6,6 @@ one agent with a joint action.
 
 import copy
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -21,9 +20,8 @@ from minied.adapters.base import (
     Library,
     lenient,
     require,
+    require_finite,
     sampled_suite,
-    tree_from_text,
-    tree_to_text,
 )
 from minied.adapters.jumanji_library import (
     GENERATED,
@@ -33,9 +31,9 @@ from minied.adapters.jumanji_library import (
     JumanjiLevel,
     adapted,
     time_limit,
-    with_types,
 )
 from minied.adapters.jumanji_maze import Maze
+from minied.adapters.trees import tree_from_text, tree_to_text, with_types
 from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace, Suite
 from minied.spaces import MOST_JOINT_ACTIONS, Dict, Discrete, MultiDiscrete
@@ -122,8 +120,7 @@ class Jumanji(AdaptedEnvironment[JumanjiLevel, JumanjiState]):
         for field, least in (("max_steps", 0), ("num_edits", 1)):
             if not least <= getattr(self, field) < 2**24:
                 raise UserError(f"{field} is {getattr(self, field)}; allowed: {least} to {2**24 - 1}")
-        if not math.isfinite(self.solved_return):
-            raise UserError(f"solved_return is {self.solved_return}; allowed: a finite number")
+        require_finite("solved_return", self.solved_return)
         if self.max_steps == 0:
             object.__setattr__(self, "max_steps", self._limit())
 
@@ -202,7 +199,9 @@ class JumanjiLevels(LevelSpace[JumanjiLevel]):
 
     def from_text(self, text: str) -> JumanjiLevel:
         """Return the level that `to_text` wrote. Raises `UserError` naming the array that is wrong."""
-        return tree_from_text(text, jax.eval_shape(self.sample, jax.random.key(0)))
+        level = tree_from_text(text, jax.eval_shape(self.sample, jax.random.key(0)))
+        self.world.adapted.require_start(level)
+        return level
 
     @property
     def suites(self) -> Mapping[str, str]:

@@ -16,7 +16,8 @@ import numpy as np
 from flax import struct
 
 from minied.adapters import jumanji_maze
-from minied.adapters.base import Library, lenient, require
+from minied.adapters.base import NO_BOUND, Library, lenient, require
+from minied.adapters.trees import is_key, require_finite_leaves, with_types
 from minied.errors import UserError
 from minied.spaces import Box, Coded, Dict, Discrete, Mask, MultiDiscrete, Space
 
@@ -25,8 +26,6 @@ MAZE = "Maze-v0"
 GENERATED = {"Cleaner-v0": ("num_agents",), MAZE: ()}
 """Environments whose size is that of a generator, and what else that is told."""
 _NO_LIMIT = 2**30  # steps
-NO_BOUND = 1e38
-"""Finite, and so is twice of it: networks are shaped by a sample of a space."""
 MOST_CODES = 32
 """Different numbers up to which an array of integers is read as one-hot codes."""
 MOST_ONE_HOT = 2048
@@ -60,6 +59,8 @@ class Part:
     """What numbers are divided by once ``low`` is subtracted; of a clock, the steps of an episode."""
     numbers: tuple[int, ...] = ()
     """Of a mask: the choices of each factor of an action."""
+    ends: tuple[float, float] = (0.0, 1.0)
+    """The least and the largest number of a start, as the library has it."""
 
     @property
     def name(self) -> str:
@@ -120,8 +121,7 @@ class Adapted:
     @property
     def is_key(self) -> tuple[bool, ...]:
         """Which leaves of a state are keys."""
-        leaves = jax.tree.leaves(self.state_form)
-        return tuple(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves)
+        return tuple(map(is_key, jax.tree.leaves(self.state_form)))
 
     def level_of(self, state: Any, observation: Any) -> JumanjiLevel:
         """Return the level that starts like this."""
@@ -142,14 +142,24 @@ class Adapted:
         state = jax.tree.unflatten(jax.tree.structure(self.state_form), leaves)
         return state, jax.tree.unflatten(jax.tree.structure(self.observation_form), seen)
 
+    def require_start(self, level: JumanjiLevel) -> None:
+        """Raise `UserError` for a level with numbers that the library says nobody ever observes, as far as it does.
 
-def with_types(tree: Any, form: Any) -> Any:
-    """Return ``tree`` with arrays of the types in ``form``, none of them weak: one program for all of them."""
-    cast = [
-        leaf if jnp.issubdtype(like.dtype, jax.dtypes.prng_key) else jnp.asarray(leaf, like.dtype)
-        for leaf, like in zip(jax.tree.leaves(tree), jax.tree.leaves(form), strict=True)
-    ]
-    return jax.tree.unflatten(jax.tree.structure(form), cast)
+        What is in a state and is not observed can be told by its form alone, and by its clock. Host only.
+        """
+        require_finite_leaves(level)
+        state, observation = self.start_of(jax.random.key(0), level)
+        found = [
+            (part.path, part.ends, leaf) for part, leaf in zip(self.parts, jax.tree.leaves(observation), strict=True)
+        ]
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            found += [(name, (0.0, 1.0), leaf)] if name in _CLOCKS else []  # of MultiCVRP-v0 it is 1
+        for name, (low, high), leaf in found:
+            values = np.asarray(leaf)
+            if values.size and not (low <= values.min() and values.max() <= high):
+                has = f"{values.min():g} to {values.max():g}"
+                raise UserError(f"{name} of a level has numbers from {has}; allowed at a start: {low:g} to {high:g}")
 
 
 @functools.cache
@@ -242,19 +252,19 @@ def _part(id: str, path: str, spec: Any, form: Any, actions: Discrete | MultiDis
         return Part(path, "mask", Mask(actions.n), numbers=numbers)
     if path in _CLOCKS:
         return Part(path, "clock", Box(0.0, 1.0, ()), scale=max_steps)
-    low, high = _bounds(id, path, spec, form)
+    low, high = ends = _bounds(id, path, spec, form)
     vector = (size,) if shape else ()
     if jnp.issubdtype(form.dtype, jnp.floating) or high == NO_BOUND:
         is_picture = len(shape) == 3 and min(shape[:2]) >= 3
-        return Part(path, "plain", Box(low, high, shape if is_picture else vector))
+        return Part(path, "plain", Box(low, high, shape if is_picture else vector), ends=ends)
     number = int(high - low) + 1
     if not shape and 2 < number <= LARGEST_CHOICE:
-        return Part(path, "choice", Discrete(number), low)
+        return Part(path, "choice", Discrete(number), low, ends=ends)
     is_image = len(shape) == 2 and min(shape) >= 3  # what a filter reads
     if number <= MOST_CODES and (is_image or size * number <= MOST_ONE_HOT):
         features = ((0.0,), (1.0,)) if number == 2 else tuple(map(tuple, np.eye(number).tolist()))
-        return Part(path, "codes", Coded(shape if is_image else vector, features), low)
-    return Part(path, "scaled", Box(0.0, 1.0, vector), low, high - low)
+        return Part(path, "codes", Coded(shape if is_image else vector, features), low, ends=ends)
+    return Part(path, "scaled", Box(0.0, 1.0, vector), low, high - low, ends=ends)
 
 
 def _bounds(id: str, path: str, spec: Any, form: Any) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from minied.adapters.cells import enlarged, steps_from
 from minied.errors import UserError
 from minied.spaces import Coded
 
@@ -78,21 +79,8 @@ def _one_of(key: jax.Array, cells: jax.Array) -> jax.Array:
 
 def shortest_path(maze: Maze) -> jax.Array:
     """Return the steps from agent to target, ``f32[]``, infinite where there is no path."""
-    start = jnp.zeros_like(maze.walls).at[tuple(maze.agent)].set(True)
-
-    def is_going_on(search: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        reached, _, has_grown = search
-        return has_grown & ~reached[tuple(maze.target)]
-
-    def grow(search: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        reached, steps, _ = search
-        padded = jnp.pad(reached, 1)
-        near = padded[2:, 1:-1] | padded[:-2, 1:-1] | padded[1:-1, 2:] | padded[1:-1, :-2]
-        grown = reached | (near & ~maze.walls)
-        return grown, steps + 1, jnp.any(grown != reached)
-
-    reached, steps, _ = jax.lax.while_loop(is_going_on, grow, (start, jnp.int32(0), jnp.bool_(True)))
-    return jnp.where(reached[tuple(maze.target)], steps.astype(jnp.float32), jnp.inf)
+    steps = steps_from(~maze.walls, maze.agent, maze.target)[tuple(maze.target)]
+    return jnp.where(steps >= 0, steps.astype(jnp.float32), jnp.inf)
 
 
 def maze_text(maze: Maze) -> str:
@@ -125,20 +113,20 @@ def maze_of_text(text: str, height: int, width: int) -> Maze:
 def draw_maze(maze: Maze) -> np.ndarray:
     """Return a picture, ``u8[height, width, 3]``, with a wall around. Host only."""
     codes = np.pad(np.asarray(maze.codes), 1, constant_values=WALL)
-    return _enlarged(_COLOURS[codes])
+    return _tiled(_COLOURS[codes])
 
 
 def draw_board(board: np.ndarray) -> np.ndarray:
     """Return a picture of a board of integers ``[H, W]``: dark is the least number, each has a colour. Host only."""
     values = board.astype(np.int64) - board.min()
     hues = np.stack([values * 67 % 200, values * 131 % 200, values * 29 % 200], axis=-1) + 40
-    return _enlarged(np.where(values[..., None] == 0, 30, hues).astype(np.uint8))
+    return _tiled(np.where(values[..., None] == 0, 30, hues).astype(np.uint8))
 
 
-def _enlarged(picture: np.ndarray, side: int = 256) -> np.ndarray:
+def _tiled(picture: np.ndarray, side: int = 256) -> np.ndarray:
     """Return a picture with square tiles in place of pixels, thin lines between them where there is room."""
     tile = max(4, side // max(picture.shape[:2]))
-    large = np.kron(picture, np.ones((tile, tile, 1), np.uint8))
+    large = enlarged(picture, tile)
     if tile >= 8:
         large[::tile] = large[:, ::tile] = 120
     return large

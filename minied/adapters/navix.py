@@ -10,14 +10,13 @@ door that it is sent to.
 
 import dataclasses
 import functools
-import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from minied.adapters.base import AdaptedEnvironment, Library, lenient, quiet, require
+from minied.adapters.base import AdaptedEnvironment, Library, lenient, quiet, require, require_finite
 from minied.errors import UserError, unknown_name
 from minied.spaces import Coded, Dict, Discrete
 
@@ -97,8 +96,7 @@ class Navix(AdaptedEnvironment[NavixLevel, NavixState]):
             raise UserError(f"max_steps is {self.max_steps}; allowed: 1 to {2**24 - 1}")
         if self.observation not in get_args(View):
             raise unknown_name("observation", self.observation, get_args(View))
-        if not math.isfinite(self.solved_return):
-            raise UserError(f"solved_return is {self.solved_return}; allowed: a finite number")
+        require_finite("solved_return", self.solved_return)
         if not 1 <= self.num_edits <= 1000:
             raise UserError(f"num_edits is {self.num_edits}; allowed: 1 to 1000")
 

@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minied.adapters.base import lenient, require, sampled_suite, tree_from_text, tree_to_text
+from minied.adapters.base import lenient, require, sampled_suite
+from minied.adapters.cells import beside, enlarged, steps_from
 from minied.adapters.navix import COLOURS, LIBRARY, Navix, NavixLevel, NavixState, draw_start, navix_state, start_form
+from minied.adapters.trees import tree_from_text, tree_to_text
 from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace, Suite
 
@@ -50,9 +52,11 @@ class NavixLevelSpace(LevelSpace[NavixLevel]):
     def is_valid(self, level: NavixLevel) -> jax.Array:
         """Return whether all things are inside, and the agent and the goal where the agent can be, ``bool[]``.
 
-        They may be in one cell, as navix has it now and then.
+        They may be in one cell, as navix has it now and then. Colours, doors that are open and chances stand for something.
         """
         positions, player = _positions(level), level.entities["player"]
+        if level.mission is not None:
+            positions = jnp.concatenate([positions, level.mission.position[None]])
         inside = jnp.all((positions >= 0) & (positions < jnp.asarray([level.walls.shape])))
         blocked = level.walls
         for name in ("wall", "door", "key", "ball", "box"):
@@ -60,7 +64,7 @@ class NavixLevelSpace(LevelSpace[NavixLevel]):
         names = ["player", "goal"] if _has_goal_cell(level) else ["player"]
         cells = [level.entities[name].position[0] for name in names]
         free = ~jnp.any(jnp.stack([blocked[cell[0], cell[1]] for cell in cells]))
-        return inside & free & jnp.all((player.direction >= 0) & (player.direction < 4))
+        return inside & free & jnp.all((player.direction >= 0) & (player.direction < 4)) & _is_known(level)
 
     def describe(self, level: NavixLevel) -> dict[str, jax.Array]:
         """Return the number of walls inside the border, whether the goal can be reached, and how many cells it is away.
@@ -89,7 +93,7 @@ class NavixLevelSpace(LevelSpace[NavixLevel]):
             whole = navix_state(shown, level, None)
             pictures = navix.rendering.cache.RenderingCache.init(whole.grid)
             picture = np.array(navix.observations.rgb(whole.replace(cache=pictures)))
-        return picture.repeat(2, axis=0).repeat(2, axis=1)
+        return enlarged(picture, 2)
 
     def to_text(self, level: NavixLevel) -> str:
         """Return the arrays by name, as JSON."""
@@ -100,7 +104,8 @@ class NavixLevelSpace(LevelSpace[NavixLevel]):
         level = tree_from_text(text, start_form(self.env.id))
         if not self.is_valid(level):
             raise UserError(
-                "a thing of a level is outside, or the agent or the goal where the agent cannot be; allowed: free cells"
+                "a thing of a level is outside, or the agent or the goal where the agent cannot be, or a number stands for"
+                f" nothing; allowed: free cells, and colours 0 to {len(COLOURS) - 1}"
             )
         return level
 
@@ -160,6 +165,17 @@ def _has_goal_cell(level: NavixLevel) -> bool:
     return isinstance(level.entities.get("goal"), require(LIBRARY).entities.Goal)
 
 
+def _is_known(level: NavixLevel) -> jax.Array:
+    """Return whether all colours are ones, doors open or not, and chances from 0 to 1, ``bool[]``."""
+    known = [jnp.bool_(True)]
+    # KeyCorridor writes 2 for the door that is locked.
+    for thing in (*level.entities.values(), level.mission):
+        for name, most in (("colour", len(COLOURS) - 1), ("open", 2), ("probability", 1)):
+            value = jnp.asarray(getattr(thing, name, 0))
+            known.append(jnp.all((value >= 0) & (value <= most)))
+    return jnp.all(jnp.stack(known))
+
+
 def _positions(level: NavixLevel) -> jax.Array:
     """Return (row, col) of everything, ``i32[E, 2]``."""
     return jnp.concatenate([level.entities[name].position for name in sorted(level.entities)])
@@ -191,20 +207,7 @@ def _steps(level: NavixLevel) -> jax.Array:
     """Return how far the agent walks to each cell, ``i32[H, W]``; -1: it does not come there."""
     free = ~(level.walls | _marked(level, "wall") | _marked(level, "lava"))
     position = level.entities["player"].position[0]
-    start = jnp.full(free.shape, -1, jnp.int32).at[position[0], position[1]].set(0)
-
-    def spread(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        steps, time, _ = carry
-        new = _beside(steps >= 0) & free & (steps < 0)
-        return jnp.where(new, time + 1, steps), time + 1, jnp.any(new)
-
-    return jax.lax.while_loop(lambda carry: carry[2], spread, (start, jnp.int32(0), jnp.bool_(True)))[0]
-
-
-def _beside(cells: jax.Array) -> jax.Array:
-    """Return which cells are next to one of these, ``bool[H, W]``."""
-    padded = jnp.pad(cells, 1)
-    return padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+    return steps_from(free, position)
 
 
 def _distance(level: NavixLevel) -> jax.Array:
@@ -213,5 +216,5 @@ def _distance(level: NavixLevel) -> jax.Array:
     here = jnp.zeros_like(level.walls).at[target[0], target[1]].set(True)
     steps = _steps(level)
     far = jnp.int32(level.walls.size)
-    nearest = jnp.min(jnp.where(_beside(here) & (steps >= 0), steps, far))
+    nearest = jnp.min(jnp.where(beside(here) & (steps >= 0), steps, far))
     return jnp.where(steps[target[0], target[1]] == 0, 0, jnp.where(nearest == far, -1, nearest + 1))

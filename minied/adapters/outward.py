@@ -6,6 +6,9 @@ An observation is what a policy of minied reads: of `minied.spaces.Entities` tho
 privileged (``info["privileged"]`` has it), and the features of codes instead of the codes, which mean nothing by themselves.
 """
 
+import dataclasses
+import numbers
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +26,43 @@ from minied.spaces import ActionSpace, Coded, Dict, Discrete, Entities, Mask, Mu
 GYMNASIUM = Library("gymnasium", "gymnasium", at_least="1.3", below="2", run_with="1.3.0", extra="gymnasium")
 LARGEST_SEED = 2**32 - 1  # beyond it `jax.random.key` gives the keys of small seeds again
 NEW = -1  # the number of a level that was sampled
+_KINDS = {
+    bool: (bool, "true or false"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    str: (str, "a word"),
+}
+
+
+# -- worlds ------------------------------------------------------------------------------------------------------------
+
+
+def world_of(cls: type, options: Mapping[str, Any], name: str = "", path: str = "") -> Any:
+    """Return a world, or a part of one, with these fields, some of them mappings of further fields.
+
+    Raises `UserError` for a field that ``cls`` (in words ``name``) does not have, and for a value of another kind.
+    """
+    fields, hints = [field.name for field in dataclasses.fields(cls)], typing.get_type_hints(cls)
+    values = {}
+    for each, value in options.items():
+        if each not in fields:
+            raise unknown_name(f"option of {name or cls.__name__}", each, fields)
+        values[each] = _option(hints[each], value, path + each)
+    return cls(**values)
+
+
+def _option(hint: Any, value: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if isinstance(value, Mapping):
+            return world_of(hint, value, path=f"{path}.")
+        kind, allowed = object, f"a mapping of options, or a {hint.__name__}"
+        is_right = not isinstance(value, (str, numbers.Number, Sequence))
+    else:
+        kind, allowed = _KINDS.get(hint, (object, f"a {hint}"))
+        is_right = not isinstance(value, Mapping) and (hint is bool or kind is object or not isinstance(value, bool))
+    if not (is_right and isinstance(value, kind)):
+        raise UserError(f"{path} is {value!r}; allowed: {allowed}")
+    return value
 
 
 # -- episodes ----------------------------------------------------------------------------------------------------------
@@ -101,6 +141,8 @@ def levels_of(env: Environment, levels: Any) -> tuple[Environment, Any]:
 
 def levels_after(env: Environment, levels: Any, options: Mapping[str, Any] | None) -> Any:
     """Return the levels that the options of a reset ask for, else ``levels``. Raises `UserError` for another world's."""
+    if options is not None and not isinstance(options, Mapping):
+        raise UserError(f"options is {options!r}; allowed: a dict, such as {{'levels': ...}}, or None")
     if not options or "levels" not in options:
         return levels
     world, levels = levels_of(env, options["levels"])
@@ -127,16 +169,16 @@ def defined(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def keys_of(seeds: Sequence[int]) -> jax.Array:
-    """Return ``jax.random.key`` of each seed, ``key[B]``. Raises `UserError` for a seed whose key another has too."""
-    for seed in seeds:
-        if not isinstance(seed, (int, np.integer)) or not 0 <= seed <= LARGEST_SEED:
-            raise UserError(f"seed is {seed!r}; allowed: 0 to {LARGEST_SEED}")
+    """Return ``jax.random.key`` of each seed, ``key[B]``. Raises `UserError` as `require_seeds` does."""
+    require_seeds(seeds)
     return jax.vmap(jax.random.key)(jnp.asarray(np.asarray(seeds, np.uint32)))
 
 
-def is_key(leaf: jax.Array) -> bool:
-    """Return whether an array is of typed keys."""
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def require_seeds(seeds: Sequence[Any]) -> None:
+    """Raise `UserError` for a seed that is no whole number, or whose key another has too."""
+    for seed in seeds:
+        if not isinstance(seed, (int, np.integer)) or not 0 <= seed <= LARGEST_SEED:
+            raise UserError(f"seed is {seed!r}; allowed: 0 to {LARGEST_SEED}")
 
 
 def to_numpy(tree: Any) -> Any:

@@ -1,7 +1,8 @@
 """How do several agents of another framework play a world of minied? As a PettingZoo parallel environment.
 
-`as_parallel_env` gives a ``pettingzoo.ParallelEnv``. Agents are named by their teams, ``team_0_agent_0``,
-``team_0_agent_1``, ``team_1_agent_0``, ..., in the order of minied's agent axis. All end at once, as minied's episodes do.
+Run with PettingZoo 1.27.0. `as_parallel_env` gives a ``pettingzoo.ParallelEnv``. Agents are named by their teams,
+``team_0_agent_0``, ``team_0_agent_1``, ``team_1_agent_0``, ..., in the order of minied's agent axis. All end at once, as
+minied's episodes do.
 
 An agent that a level does not have (``info["present"]`` at its first step) is not among ``agents`` in that episode; one
 that is absent only later stays, and its ``info["present"]`` is false. What they give is NumPy that the caller may keep.

@@ -6,7 +6,8 @@ starts, and the ruleset: what is asked for and what turns into what. The dynamic
 Deviations. In the paper an episode of meta-learning is several trials on one ruleset, which the agent never sees; here it
 is one trial, and by default the ruleset is part of the observation (``shows_ruleset``). Benchmarks of rulesets are not
 downloaded: rulesets are drawn by a generator of minied's (see `minied.adapters.xminigrid_rulesets`), or read from a file
-that is there. A time-out is a truncation alone, and nothing is ever reset within `step`.
+that is there (see `minied.adapters.xminigrid_benchmarks`). A time-out is a truncation alone, and nothing is ever reset
+within `step`.
 """
 
 import dataclasses
@@ -18,8 +19,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from minied.adapters import xminigrid_rulesets as encoding
-from minied.adapters.base import AdaptedEnvironment, require
-from minied.adapters.xminigrid_rulesets import LIBRARY, Rulesets, XLandLevel, read_benchmark
+from minied.adapters.base import AdaptedEnvironment, require, require_finite
+from minied.adapters.xminigrid_benchmarks import read_benchmark
+from minied.adapters.xminigrid_rulesets import LIBRARY, Rulesets, XLandLevel
 from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace, hash_words
 from minied.spaces import Coded, Dict, Discrete
@@ -101,6 +103,7 @@ class XLandMiniGrid(AdaptedEnvironment[XLandLevel, XLandState]):
             raise UserError(f"view_size is {self.view_size}; allowed: 0, and odd numbers from 3 to 31")
         if not 0 <= self.max_steps < 2**24:
             raise UserError(f"max_steps is {self.max_steps}; allowed: 0 to {2**24 - 1}")
+        require_finite("solved_return", self.solved_return)
 
     def _check_rulesets(self) -> None:
         for name, least, most in (

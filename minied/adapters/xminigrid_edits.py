@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from minied.adapters import xminigrid_rulesets as encoding
+from minied.adapters.cells import below, pick, steps_from
 from minied.adapters.xminigrid_rulesets import Rulesets, XLandLevel
 
 
@@ -31,7 +32,7 @@ def edit(
         proposals += [each(chances, level, rulesets) for each in (_rename, _change_goal, _add_rule)]
         proposals.append(_drop_rule(chances, level))
     levels, allowed = zip(*proposals, strict=True)  # of which one comes true, so that they may share their chances
-    chosen, is_any = encoding.pick(which, jnp.stack(allowed))
+    chosen, is_any = pick(which, jnp.stack(allowed))
     return jax.tree.map(lambda old, *new: jnp.where(is_any, jnp.stack(new)[chosen], old), level, *levels)
 
 
@@ -39,18 +40,18 @@ def _move_agent(chances: list[jax.Array], level: XLandLevel, stays: bool) -> tup
     free = _free(level)
     if stays:
         free &= _room_of(level, level.position)
-    index, is_any = encoding.pick(chances[0], free)
+    index, is_any = pick(chances[0], free)
     position = jnp.stack(jnp.divmod(index, free.shape[1])).astype(jnp.int32)
-    return level.replace(position=position, direction=encoding.below(chances[1], 4)), is_any
+    return level.replace(position=position, direction=below(chances[1], 4)), is_any
 
 
 def _move_thing(chances: list[jax.Array], level: XLandLevel, stays: bool) -> tuple[XLandLevel, jax.Array]:
     movable = jnp.asarray((*encoding.THINGS, encoding.GOAL), jnp.uint8)
-    here, is_thing = encoding.pick(chances[0], jnp.isin(level.cells[..., 0], movable))
+    here, is_thing = pick(chances[0], jnp.isin(level.cells[..., 0], movable))
     free = _free(level)
     if stays:
         free &= _room_of(level, jnp.stack(jnp.divmod(here, free.shape[1])))
-    there, is_free = encoding.pick(chances[1], free)
+    there, is_free = pick(chances[1], free)
     old = encoding.codes(level.cells).reshape(-1)
     return _with_codes(level, old.at[here].set(encoding.BLACK_FLOOR).at[there].set(old[here])), is_thing & is_free
 
@@ -59,8 +60,8 @@ def _rename(chances: list[jax.Array], level: XLandLevel, rulesets: Rulesets) -> 
     """Turn a tile into one that is not used yet, in the room, the goal and the rules."""
     used = _used(level)
     all_things = jnp.isin(jnp.arange(used.shape[0]) // encoding.NUM_COLOURS, jnp.asarray(encoding.THINGS, jnp.int32))
-    old, is_old = encoding.pick(chances[0], used & all_things)
-    new, is_new = encoding.pick(chances[1], rulesets.pool_mask & ~used)
+    old, is_old = pick(chances[0], used & all_things)
+    new, is_new = pick(chances[1], rulesets.pool_mask & ~used)
 
     def renamed(tiles: jax.Array) -> jax.Array:
         return jnp.where((encoding.codes(tiles) == old)[..., None], encoding.tile(new), tiles)
@@ -83,7 +84,7 @@ def _change_goal(chances: list[jax.Array], level: XLandLevel, rulesets: Rulesets
     kinds = jnp.asarray(rulesets.goals, jnp.int32)
     changeable = jnp.asarray([encoding.GOALS.index(name) for name in encoding.GOAL_KINDS], jnp.int32)
     is_alike = encoding.tiles_of_goal(kinds) == encoding.tiles_of_goal(kind)
-    index, is_any = encoding.pick(chances[0], is_alike & (kinds != kind))
+    index, is_any = pick(chances[0], is_alike & (kinds != kind))
     goal = level.goal.at[0].set(kinds[index].astype(jnp.uint8))
     return level.replace(goal=goal), is_any & jnp.isin(kind, changeable)
 
@@ -91,13 +92,13 @@ def _change_goal(chances: list[jax.Array], level: XLandLevel, rulesets: Rulesets
 def _add_rule(chances: list[jax.Array], level: XLandLevel, rulesets: Rulesets) -> tuple[XLandLevel, jax.Array]:
     """Replace a thing by one of which it can be made, or two, the second on a free cell; the rule is new."""
     old = encoding.codes(level.cells).reshape(-1)
-    place, is_thing = encoding.pick(chances[0], jnp.isin(level.cells[..., 0], jnp.asarray(encoding.THINGS, jnp.uint8)))
+    place, is_thing = pick(chances[0], jnp.isin(level.cells[..., 0], jnp.asarray(encoding.THINGS, jnp.uint8)))
     unused = rulesets.pool_mask & ~_used(level)
-    first, is_first = encoding.pick(chances[1], unused)
-    second, is_second = encoding.pick(chances[2], unused.at[first].set(False))
-    kind = jnp.asarray(rulesets.rules, jnp.int32)[encoding.below(chances[3], len(rulesets.rules))]
+    first, is_first = pick(chances[1], unused)
+    second, is_second = pick(chances[2], unused.at[first].set(False))
+    kind = jnp.asarray(rulesets.rules, jnp.int32)[below(chances[3], len(rulesets.rules))]
     row, extra = encoding.rule_of(kind, first, second, old[place])
-    there, is_free = encoding.pick(chances[4], _free(level))
+    there, is_free = pick(chances[4], _free(level))
     has_two = extra > 0
     empty = level.rules[:, 0] == 0
     cells = old.at[place].set(first)
@@ -113,7 +114,7 @@ def _drop_rule(chances: list[jax.Array], level: XLandLevel) -> tuple[XLandLevel,
     lies, inputs = encoding.present(old), encoding.inputs_of(level.rules)  # [156], [R, 2]
     needs = jnp.concatenate([inputs.reshape(-1), encoding.goal_tiles(level.goal)])
     is_free = (inputs == 0) | (lies[inputs] & ((inputs[..., None] == needs[None, None, :]).sum(axis=-1) == 1))
-    index, is_any = encoding.pick(chances[0], (level.rules[:, 0] > 0) & is_free.all(axis=1))
+    index, is_any = pick(chances[0], (level.rules[:, 0] > 0) & is_free.all(axis=1))
     first, second = inputs[index]
     made = encoding.products(level.rules)[index]
     cells = old.at[jnp.argmax(old == first)].set(jnp.where(made == 0, encoding.BLACK_FLOOR, made))
@@ -145,12 +146,4 @@ def _free(level: XLandLevel) -> jax.Array:
 def _room_of(level: XLandLevel, position: jax.Array) -> jax.Array:
     """Return the cells that are joined to ``position`` without walls or doors between, ``bool[H, W]``."""
     open_cells = ~jnp.isin(level.cells[..., 0], jnp.asarray((encoding.WALL, *encoding.DOORS), jnp.uint8))
-    start = jnp.zeros_like(open_cells).at[position[0], position[1]].set(True)
-
-    def spread(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        reached, _ = state
-        wide = jnp.pad(reached, 1)
-        near = wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
-        return reached | (near & open_cells), reached
-
-    return jax.lax.while_loop(lambda state: (state[0] != state[1]).any(), spread, (start, jnp.zeros_like(start)))[0]
+    return steps_from(open_cells, position) >= 0

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from minied.adapters import xminigrid_rulesets as encoding
-from minied.adapters.base import require, sampled_suite, tree_from_text, tree_to_text
+from minied.adapters.base import require, sampled_suite
+from minied.adapters.trees import tree_from_text, tree_to_text
 from minied.adapters.xminigrid import XLandMiniGrid
+from minied.adapters.xminigrid_benchmarks import read_benchmark
 from minied.adapters.xminigrid_edits import edit
-from minied.adapters.xminigrid_rulesets import LIBRARY, XLandLevel, read_benchmark
+from minied.adapters.xminigrid_rulesets import LIBRARY, XLandLevel
 from minied.errors import UserError, unknown_name
 from minied.levels.space import LevelSpace, Suite
 from minied.levels.tasks import Tasks

@@ -7,9 +7,6 @@ its code, ``12 · kind + colour``. Letters: ``H W`` grid, ``R`` rules, ``M`` thi
 """
 
 import dataclasses
-import functools
-import os
-import zipfile
 from typing import Any
 
 import jax
@@ -18,11 +15,9 @@ import numpy as np
 from flax import struct
 
 from minied.adapters.base import Library
-from minied.errors import UserError
+from minied.adapters.cells import below, pick
 
 LIBRARY = Library("xminigrid", "xminigrid", at_least="0.9.3", below="0.10", run_with="0.9.3", extra="xminigrid")
-LARGEST_BENCHMARK = 2**26
-"""Bytes of a benchmark's arrays, which become constants of the compiled program."""
 NUM_TILES, NUM_COLOURS = 13, 12
 TILES = (
     "nothing", "floor", "wall", "ball", "square", "pyramid", "goal", "key", "locked door", "closed door", "open door",
@@ -123,49 +118,6 @@ class Rulesets:
         return encoded, encoded_rules(rules), tile(things)
 
 
-class Benchmark(struct.PyTreeNode):
-    """Rulesets of a file, ``n`` of them."""
-
-    goals: jax.Array  # u8[n, 5]
-    rules: jax.Array  # u8[n, R, 7]
-    init_tiles: jax.Array  # u8[n, I, 2]
-
-
-@functools.cache
-def read_benchmark(path: str) -> Benchmark:
-    """Return the rulesets of a file of NumPy's (``.npz``). Raises `UserError` for another file.
-
-    The library's own files are pickles, which may hold code, and are not read: who trusts one converts it.
-    """
-    told = f"benchmark is {path!r}"
-    if path.rpartition(".")[2] != "npz":
-        raise UserError(
-            f"{told}; allowed: a file .npz, such as b = xminigrid.load_benchmark(name); numpy.savez(file, goals=b.goals,"
-            " rules=b.rules, init_tiles=b.init_tiles) writes (the library's own are pickles, which may hold code)"
-        )
-    if not os.path.isfile(path):
-        raise UserError(f"{told}, and there is no such file; allowed: a file of rulesets")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("goals", "rules", "init_tiles")}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{told}, which cannot be read ({error}); allowed: goals, rules and init_tiles") from error
-    last = {"goals": (5,), "rules": (None, 7), "init_tiles": (None, 2)}
-    for name, array in arrays.items():
-        shape = array.shape[1:]
-        fits = len(shape) == len(last[name]) and all(
-            want in (None, have) for want, have in zip(last[name], shape, strict=True)
-        )
-        if not fits or array.dtype.kind not in "iu" or not len(array) or len(array) != len(arrays["goals"]):
-            found = f"{array.dtype}{list(array.shape)}"
-            raise UserError(f"{told}, whose {name} is {found}; allowed: integers, n rows of {last[name]}")
-    size = sum(array.size for array in arrays.values())
-    if size > LARGEST_BENCHMARK:
-        raise UserError(f"{told} of {size} bytes; allowed: at most {LARGEST_BENCHMARK}, a part of it")
-    with jax.ensure_compile_time_eval():
-        return Benchmark(**{name: jnp.asarray(array, jnp.uint8) for name, array in arrays.items()})
-
-
 # -- codes -------------------------------------------------------------------------------------------------------------
 
 
@@ -229,17 +181,6 @@ def present(found: jax.Array) -> jax.Array:
     return (found[None, :] == jnp.arange(NUM_TILES * NUM_COLOURS)[:, None]).any(axis=1)
 
 
-def below(chance: jax.Array, number: int | jax.Array) -> jax.Array:
-    """Return the integer from 0 and below ``number`` that ``chance``, uniform in [0, 1), stands for, ``i32[]``."""
-    return jnp.minimum((chance * number).astype(jnp.int32), number - 1)
-
-
-def pick(chance: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the place in a flattened mask that ``chance``, uniform in [0, 1), chooses, ``i32[]``; whether there is any."""
-    count = jnp.cumsum(mask.reshape(-1).astype(jnp.int32))
-    return jnp.argmax(count > below(chance, count[-1])).astype(jnp.int32), count[-1] > 0
-
-
 # -- checks ------------------------------------------------------------------------------------------------------------
 
 
@@ -254,14 +195,31 @@ def obtainable(level: XLandLevel) -> jax.Array:
     return jax.lax.fori_loop(0, level.rules.shape[0], add, present(codes(level.cells).reshape(-1)))
 
 
+def are_tiles(tiles: jax.Array) -> jax.Array:
+    """Return which of ``u8[..., 2]`` stand for a tile, ``bool[...]``."""
+    return (tiles[..., 0] < NUM_TILES) & (tiles[..., 1] < NUM_COLOURS)
+
+
+def are_goals(goals: jax.Array) -> jax.Array:
+    """Return which of ``u8[..., 5]`` stand for a goal, ``bool[...]``; what it does not name may be anything."""
+    is_named = jnp.arange(2) < tiles_of_goal(goals[..., 0].astype(jnp.int32))[..., None]
+    named = are_tiles(goals[..., 1:].reshape(*goals.shape[:-1], 2, 2))
+    return (goals[..., 0] < len(GOALS)) & (named | ~is_named).all(axis=-1)
+
+
+def are_rules(rules: jax.Array) -> jax.Array:
+    """Return which of ``u8[..., 7]`` stand for a rule, ``bool[...]``."""
+    named = are_tiles(rules[..., 1:].reshape(*rules.shape[:-1], 3, 2))  # all three, as all are shown
+    return (rules[..., 0] < len(RULES)) & named.all(axis=-1)
+
+
 def is_valid(level: XLandLevel) -> jax.Array:
     """Return whether the numbers stand for something, the border is a wall, the agent on floor, the goal obtainable.
 
     The two ends of a memory task are on floor, too, and not the same.
     """
-    kinds, colours = level.cells[..., 0], level.cells[..., 1]
-    valid = (kinds < NUM_TILES).all() & (colours < NUM_COLOURS).all()
-    valid &= (level.goal[0] < len(GOALS)) & (level.rules[:, 0] < len(RULES)).all()
+    kinds = level.cells[..., 0]
+    valid = are_tiles(level.cells).all() & are_goals(level.goal) & are_rules(level.rules).all()
     valid &= (level.direction >= 0) & (level.direction < 4)
     valid &= (jnp.concatenate([kinds[0], kinds[-1], kinds[:, 0], kinds[:, -1]]) == WALL).all()
     for place in (level.position, *level.answers):

@@ -44,7 +44,7 @@ def sweeps() -> dict[str, Path]:
 
 def _files() -> dict[str, tuple[Path, ...]]:
     """Return the files of each name: of several packages that took the same one, all."""
-    own = {}
+    own: dict[str, tuple[Path, ...]] = {}
     for folder in reversed(directories()):
         for path in folder.rglob("*.yaml"):
             own[path.relative_to(folder).with_suffix("").as_posix()] = (path,)
@@ -77,13 +77,13 @@ def find(name: str) -> Path:
     presets = available()
     if name not in presets:
         raise unknown_name("preset", name, list(presets))
-    paths = _files()[name]
-    if len(paths) > 1:
+    first, *others = _files()[name]
+    if others:
+        told = ", ".join(map(str, (first, *others)))
         raise UserError(
-            f"the preset {name!r} is that of {len(paths)} packages: {', '.join(map(str, paths))}; uninstall all but one, or"
-            " name it by its file"
+            f"the preset {name!r} is that of {len(others) + 1} packages: {told}; uninstall all but one, or name it by its file"
         )
-    return paths[0]
+    return first
 
 
 def description(path: Path) -> str:

@@ -71,8 +71,13 @@ def changed_rows(before: Any, after: Any) -> np.ndarray:
     changed = np.zeros(len(jax.tree.leaves(before)[0]), bool)
     for one, other in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         if not jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
-            changed |= np.asarray(one != other).reshape(len(changed), -1).any(axis=1)
+            changed |= np.asarray(differs(one, other)).reshape(len(changed), -1).any(axis=1)
     return changed
+
+
+def differs(one: Any, other: Any) -> Any:
+    """Return where two arrays differ, ``bool`` of their shape; NaN is equal to NaN."""
+    return (one != other) & ~((one != one) & (other != other))
 
 
 def is_renumbered(before: Any, after: Any) -> bool:

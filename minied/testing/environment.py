@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minied.env import Environment
-from minied.testing import episodes, kinds
+from minied.testing import episodes, kinds, restarts
 from minied.testing.comparing import difference, num_traces, row_of
 from minied.testing.keys import key_reuses
 from minied.testing.play import World
@@ -105,18 +105,28 @@ def _vmap(world: World) -> str:
 
 def _determinism(world: World) -> str:
     """Equal inputs give equal bits, in programs of their own too."""
-    env, key, level = world.env, world.key(16), world.level(1)
-    runs = []
-    for _ in range(2):  # two programs: what Python drew while one was traced is another number in the other
-        reset, step = jax.jit(lambda *given: env.reset(*given)), jax.jit(lambda *given: env.step(*given))
-        observation, state = reset(key, level)
-        runs.append(((observation, state), step(world.key(17), state, world.action(1), level)))
-    for number, name in enumerate(("reset", "step")):
-        told = f"two programs of the same {name} differ on the same input"
-        _require_alike(runs[0][number], runs[1][number], told, world.blame(name), exact=True)
-    again = world.step(world.key(17), runs[0][0][1], world.action(1), level)
-    _require_alike(runs[0][1], again, "step differs when it is called again", world.blame("step"), exact=True)
-    return "equal inputs, equal bits, in programs of their own too"
+    env, number, steps = world.env, min(4, world.num_levels), min(8, world.env.max_steps)
+    programs = []
+    for _ in range(2):  # what Python drew while one program was traced is another number in the other
+        programs.append((jax.jit(lambda *given: env.reset(*given)), jax.jit(lambda *given: env.step(*given))))
+    for index in range(number):
+        level = world.level(index)
+        starts = [reset(world.key(16, index), level) for reset, _ in programs]
+        _require_same(world, starts, "reset")
+        state = starts[0][1]
+        for count in range(steps):
+            given = world.key(17, index, count), state, world.action(index + count), level
+            after = [step(*given) for _, step in programs]
+            _require_same(world, after, "step")
+            _require_alike(after[0], programs[0][1](*given), "step differs when it is called again",
+                           world.blame("step"), exact=True)  # fmt: skip
+            state = after[0][1]
+    return f"equal inputs, equal bits, in programs of their own too: {number} levels, {steps} steps each"
+
+
+def _require_same(world: World, runs: Sequence[Any], method: str) -> None:
+    told = f"two programs of the same {method} differ on the same input"
+    _require_alike(runs[0], runs[1], told, world.blame(method), exact=True)
 
 
 def _keys(world: World) -> str:
@@ -186,21 +196,24 @@ def _speed(world: World) -> str:
 
 ENVIRONMENT_CHECKS = (
     Check("identity", kinds.identity, "what is compiled is kept by its world: it compiles at every call, or too seldom"),
-    Check("spaces", kinds.spaces, "the network is built for other inputs and outputs than the world has"),
-    Check("forms", kinds.forms, "lax.scan refuses the loop, or it compiles a second time after the first step"),
-    Check("one_trace", _one_trace, "the loop compiles again for other levels: minutes each, for as long as training lasts"),
-    Check("jit", _jit, "what is trained on is not what a person sees when they try the world"),
-    Check("vmap", _vmap, "levels of a batch disturb each other: scores belong to other levels"),
-    Check("determinism", _determinism, "a run cannot be repeated or resumed"),
-    Check("keys", _keys, "random numbers repeat: noise is correlated, and looks like structure to learn"),
-    Check("donation", _donation, "a buffer that is given away is read again: 'Array has been deleted'"),
-    Check("finite", episodes.finite, "one NaN reaches the parameters, and the run is lost"),
-    Check("observations", episodes.observations, "the network reads codes without a meaning, or numbers out of scale"),
-    Check("exclusive_ends", episodes.exclusive_ends, "values are bootstrapped past an end, or not past a time-out"),
-    Check("episode_length", episodes.episode_length, "episodes never finish in a rollout: no level is ever scored"),
-    Check("no_automatic_reset", episodes.no_restart, "the last observation is another episode's: scores are wrong"),
-    Check("rewards", episodes.rewards, "there is nothing to learn"),
-    Check("solved", episodes.solved, "solve rates and learnability mean nothing"),
-    Check("speed", _speed, "it cannot be trained on"),
+    Check("spaces", kinds.spaces, "the network is built for other inputs and outputs than the world has",
+          "observation_space"),
+    Check("forms", kinds.forms, "lax.scan refuses the loop, or it compiles a second time after the first step", "step"),
+    Check("one_trace", _one_trace, "the loop compiles again for other levels: minutes each, for as long as training lasts",
+          "step"),
+    Check("jit", _jit, "what is trained on is not what a person sees when they try the world", "step"),
+    Check("vmap", _vmap, "levels of a batch disturb each other: scores belong to other levels", "step"),
+    Check("determinism", _determinism, "a run cannot be repeated or resumed", "step"),
+    Check("keys", _keys, "random numbers repeat: noise is correlated, and looks like structure to learn", "step"),
+    Check("donation", _donation, "a buffer that is given away is read again: 'Array has been deleted'", "reset"),
+    Check("finite", episodes.finite, "one NaN reaches the parameters, and the run is lost", "step"),
+    Check("observations", episodes.observations, "the network reads codes without a meaning, or numbers out of scale",
+          "step"),
+    Check("exclusive_ends", episodes.exclusive_ends, "values are bootstrapped past an end, or not past a time-out", "step"),
+    Check("episode_length", episodes.episode_length, "episodes never finish in a rollout: no level is ever scored", "step"),
+    Check("no_automatic_reset", restarts.no_restart, "the last observation is another episode's: scores are wrong", "step"),
+    Check("rewards", episodes.rewards, "there is nothing to learn", "step"),
+    Check("solved", episodes.solved, "solve rates and learnability mean nothing", "is_solved"),
+    Check("speed", _speed, "it cannot be trained on", "step"),
 )  # fmt: skip
 """In the order in which they are run."""

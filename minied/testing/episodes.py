@@ -95,27 +95,6 @@ def episode_length(world: World) -> str:
     return f"every row ends by step {limit}: {terminated} terminated, {timed_out} by time-out"
 
 
-def no_restart(world: World) -> str:
-    """A step never starts anew by itself."""
-    world = world.shortened
-    limit, first, ended = world.env.max_steps, world.ends.first, world.ends.ended
-    for row in np.nonzero(first)[0]:
-        at = first[row]
-        restarted = (
-            not ended[limit - 1, row]
-            if at < limit
-            else at == limit and not ended[limit, row] and ended[2 * limit - 1, row]
-        )
-        if restarted:
-            raise Failure(
-                f"a row ended at step {at} and then went on for another episode: step resets by itself",
-                world.blame("step"),
-            )
-    if not first.any():
-        raise Skip("no episode ended")
-    return "step never starts anew by itself"
-
-
 def solved(world: World) -> str:
     """`is_solved` says yes to some episodes and no to others."""
     env = world.env

@@ -4,18 +4,23 @@ JAX's own check of key reuse knows typed keys. Many worlds keep raw ones, and ke
 same key is taken at every step. Here every value of a program gets a number, equal for values that are computed alike
 from equal inputs, through calls, branches and loops; and no key may be consumed (split, or bits drawn) under one number
 twice. Two draws by ``fold_in`` of different data are different keys.
+
+What JAX does with a key within one call of its own, of `jax.random.poisson` for one, is its own affair: it computes
+several ways to draw from one key, and takes the result of one of them.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from minied.testing.report import is_users
 
-_CONSUMES = ("random_bits", "random_split", "threefry2x32")
+_CONSUMES = ("random_bits", "random_gamma", "random_split", "threefry2x32")
+_OF_RANDOM = os.path.join(os.path.dirname(os.path.abspath(jax.__file__)), "_src", "random")  # a module or a package
 _LOOPS = ("scan", "while")
 _CONSTANT = ("constant",)
 
@@ -41,18 +46,42 @@ def key_reuses(function: Callable[..., Any], *arguments: Any) -> list[Reuse]:
     return reader.found
 
 
+class Use(NamedTuple):
+    """Where a key was consumed."""
+
+    place: str
+    call: Any
+    """Of a function of `jax.random`: what tells the calls apart. None for no such call."""
+    stack: Any
+    """The lines of `jax.random` itself on the way."""
+
+
+def _is_one_call(one: Use, other: Use) -> bool:
+    """Return whether two uses of a key lie within one call of `jax.random`.
+
+    A function that is compiled within the program is one call each time that it is read. One that JAX writes out into the
+    program is known by the place it was called from; the same lines of it a second time are a second call.
+    """
+    if one.call is None or one.call != other.call:
+        return False
+    return isinstance(one.call, int) or one.stack != other.stack
+
+
 class _Reader:
     """Numbers the values of a program and remembers which keys were consumed, and where."""
 
     def __init__(self) -> None:
         self.numbers: dict[Any, int] = {}
         self.from_input: set[int] = set()
-        self.used: dict[int, str] = {}
+        self.used: dict[int, tuple[Use, ...]] = {}
         self.repeated: set[int] = set()
         """What holds one key several times."""
         self.found: list[Reuse] = []
         self.place = ""
         """Of the innermost call in the user's code: what it calls may have been traced elsewhere before."""
+        self.call = 0
+        """The compiled function of `jax.random` that is being read, a number of its own for each call; 0 outside."""
+        self.num_calls = 0
 
     def number(self, origin: Any, parents: tuple[int, ...] = ()) -> int:
         number = self.numbers.setdefault(origin, len(self.numbers))
@@ -93,7 +122,7 @@ class _Reader:
             jaxpr = inner.jaxpr if closed is not None else inner
             constants = [self.constant(value) for value in closed.consts] if closed is not None else []
             if len(jaxpr.invars) == len(inputs):
-                return self.read(jaxpr, inputs, constants)
+                return self._called(jaxpr, inputs, constants)
         if name in _CONSUMES:
             self._consume(equation, tuple(inputs[: 2 if name == "threefry2x32" else 1]))
         if name == "random_wrap" or name == "random_unwrap":
@@ -105,12 +134,24 @@ class _Reader:
             self.repeated.update(outputs)
         return outputs
 
+    def _called(self, jaxpr: Any, inputs: list[int], constants: list[int]) -> list[int]:
+        """Read what a call holds, as a call of `jax.random` if it is one that stands in the user's code."""
+        outer = self.call
+        if not outer and _is_of_random(_source(jaxpr)):
+            self.num_calls += 1
+            self.call = self.num_calls
+        outputs = self.read(jaxpr, inputs, constants)
+        self.call = outer
+        return outputs
+
     def _consume(self, equation: Any, key: tuple[int, ...]) -> None:
         number = self.number(("key", key), key)
-        is_constant = number not in self.from_input
-        if number in self.used or is_constant or not self.repeated.isdisjoint(key):
-            self.found.append(Reuse(self.place, self.used.get(number, self.place), is_constant))
-        self.used.setdefault(number, self.place)
+        is_constant, earlier = number not in self.from_input, self.used.get(number, ())
+        use = Use(self.place, self.call or _call(equation), 0 if self.call else _stack(equation))
+        is_again = bool(earlier) and not all(_is_one_call(use, other) for other in earlier)
+        if is_again or is_constant or not self.repeated.isdisjoint(key):
+            self.found.append(Reuse(self.place, earlier[0].place if earlier else self.place, is_constant))
+        self.used[number] = (*earlier, use)
 
     def _branches(self, equation: Any, inputs: list[int]) -> list[int]:
         """Read each branch as if it were the only one: a key that both use is used once."""
@@ -151,14 +192,38 @@ class _Reader:
         ]
 
 
-def _place(equation: Any) -> str:
-    """Return ``file:line`` of the user's code that an equation comes from, if it is known."""
+def _frames(equation: Any) -> list[tuple[str, int, int]]:
+    """Return file, line and instruction of the Python calls that an equation comes from, outermost first."""
     stack = equation.source_info.traceback
-    if stack is None:
-        return ""
-    frame, found = stack.as_python_traceback(), ""
+    frame, found = None if stack is None else stack.as_python_traceback(), []
     while frame is not None:
-        if is_users(frame.tb_frame.f_code.co_filename):
-            found = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"
+        found.append((frame.tb_frame.f_code.co_filename, frame.tb_lineno, frame.tb_lasti))
         frame = frame.tb_next
     return found
+
+
+def _place(equation: Any) -> str:
+    """Return ``file:line`` of the user's code that an equation comes from, if it is known."""
+    places = [f"{file}:{line}" for file, line, _ in _frames(equation) if is_users(file)]
+    return places[-1] if places else ""
+
+
+def _call(equation: Any) -> Any:
+    """Return from where `jax.random` was called, None if it was not."""
+    frames = _frames(equation)
+    inside = [index for index, (file, *_) in enumerate(frames) if _is_of_random(file)]
+    return tuple(frames[: inside[0]]) if inside else None
+
+
+def _stack(equation: Any) -> Any:
+    return tuple(frame for frame in _frames(equation) if _is_of_random(frame[0]))
+
+
+def _is_of_random(file: str) -> bool:
+    return os.path.abspath(file).startswith((_OF_RANDOM + os.sep, _OF_RANDOM + ".py"))
+
+
+def _source(jaxpr: Any) -> str:
+    """Return the file of the function that was traced into ``jaxpr``, if it is known."""
+    told = getattr(getattr(jaxpr, "debug_info", None), "func_src_info", None) or ""
+    return told.rpartition(" at ")[2].rpartition(":")[0] or "<unknown>"

@@ -59,6 +59,7 @@ def text(world: World) -> str:
         elif difference(space.fingerprint(level), space.fingerprint(back)):
             raise Failure("a level that is written and read has another fingerprint", world.blame_levels("fingerprint"))
     _refuse_no_levels(world)
+    _refuse_invalid_levels(world)
     if renumbered:
         raise Note("things change their numbers when a level is written and read")
     return "written and read back, and what is no level is refused"
@@ -75,6 +76,39 @@ def _refuse_no_levels(world: World) -> None:
             told = f"from_text answers {wrong[:40]!r} with {type(error).__name__}; allowed: a UserError"
             raise Failure(told, world.blame_levels("from_text")) from error
         raise Note(f"from_text accepts {wrong[:60]!r}")
+
+
+def _refuse_invalid_levels(world: World) -> None:
+    """Raise `Failure` or `Note` unless the text of an invalid level, where one can be made and written, is refused."""
+    space = world.space
+    if not space.has("is_valid"):
+        return
+    for wrong in _spoilt(world.level(0)):
+        try:
+            if bool(space.is_valid(wrong)):
+                continue
+            written = space.to_text(wrong)
+        except Exception:  # it need not be able to say what is no level
+            continue
+        try:
+            back = space.from_text(written)
+        except UserError:
+            continue
+        except Exception as error:
+            told = f"from_text answers the text of an invalid level, {written[:100]!r}, with {type(error).__name__}"
+            raise Failure(f"{told}; allowed: a UserError", world.blame_levels("from_text")) from error
+        if not bool(space.is_valid(back)):  # else the text was that of another level, which is valid
+            raise Note(f"from_text reads a level that is not valid: {written[:100]!r}")
+
+
+def _spoilt(level: Any) -> Iterator[Any]:
+    """Yield levels of the same form that may be none: a part out of range, all on or off, or at the place of another."""
+    leaves, structure = jax.tree.flatten(level)
+    for index, leaf in enumerate(leaves):
+        extremes = (False, True) if leaf.dtype == bool else (0, 1, 127) if leaf.dtype.kind == "u" else (-1, 0, 127)
+        others = [each for each in leaves[:index] if (each.shape, each.dtype) == (leaf.shape, leaf.dtype)]
+        for wrong in (*(jnp.full_like(leaf, value) for value in extremes), *others[:2]):
+            yield jax.tree.unflatten(structure, [*leaves[:index], wrong, *leaves[index + 1 :]])
 
 
 def description(world: World) -> str:

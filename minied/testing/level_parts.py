@@ -69,9 +69,13 @@ def mutations(world: World) -> str:
             require_valid(world, edited, f"edit {number + 1}", blamed)
     if not changes:
         raise Failure("an edit never changes anything", blamed)
-    return (
-        f"{NUM_EDITS} edits in a row are valid; {changes / NUM_EDITS / world.num_levels:.0%} of edits change the level"
-    )
+    share = f"{changes / NUM_EDITS / world.num_levels:.0%} of edits change the level"
+    return f"{NUM_EDITS} edits in a row give {_valid(world)}; {share}"
+
+
+def _valid(world: World) -> str:
+    """Return how levels are called that `require_valid` lets pass: without `is_valid` that says little."""
+    return "valid levels" if world.space.has("is_valid") else "levels (as far as can be told without is_valid)"
 
 
 def require_valid(world: World, levels: Any, told: str, look_at: Any) -> None:
@@ -117,11 +121,29 @@ def parameters(world: World) -> str:
     prints = np.asarray(jax.jit(jax.vmap(space.fingerprint))(levels))
     if len(np.unique(prints, axis=0)) == 1:
         raise Failure(f"levels of {len(points)} different parameters are one level", blamed)
+    if idle := [name for index, name in enumerate(box.names) if _is_idle(world, box, points, index)]:
+        raise Failure(f"{', '.join(idle)} changes no level, from its one end to the other", blamed)
     _design(world, ParameterDesigner(parameters), "designs of parameters", blamed)
     kinds = ", ".join(
         f"{part.name} ({'choice' if isinstance(part, Choice) else 'interval'})" for part in parameters.parts
     )
-    return f"valid at the ends and between: {kinds}"
+    return f"{_valid(world)} at the ends and between: {kinds}"
+
+
+def _is_idle(world: World, box: ParameterBox, points: jax.Array, index: int) -> bool:
+    """Return whether no level differs at the two ends of parameter ``index``, all others and the key as they are.
+
+    ``points`` are ``f32[L, h]`` of the box. A parameter that has one value, with these options, is not idle.
+    """
+    keys = jax.random.split(world.key(59), len(points))
+    ends = [jax.jit(jax.vmap(box.nearest))(points.at[:, index].set(end)) for end in (0.0, 1.0)]
+    if not bool((ends[0] != ends[1]).any()):
+        return False
+    one, other = (
+        jax.jit(jax.vmap(lambda key, values: world.space.fingerprint(box.parameters.level(key, values))))(keys, each)
+        for each in ends
+    )
+    return bool((one == other).all())
 
 
 def tasks(world: World) -> str:
@@ -137,7 +159,7 @@ def tasks(world: World) -> str:
     levels = jax.jit(jax.vmap(tasks.level))(keys, each)
     require_same_form(world.level(0), row_of(levels, 0), "a level of a task is of another form", type(tasks).level)
     require_valid(world, levels, "being made of a task", type(tasks).level)
-    return f"{len(numbers)} tasks, a valid level of each"
+    return f"{len(numbers)} tasks, {_valid(world)} of each"
 
 
 def designer(world: World) -> str:
@@ -180,7 +202,7 @@ def _design(world: World, designer: Designer, told: str, blamed: Any) -> str:
             raise Failure(f"{told}: an observation of step {index[1]} is not in its space", blamed)
     require_same_form(world.level(0), row_of(levels, 0), f"{told} give levels of another form", blamed)
     require_valid(world, levels, told, blamed)
-    return f"{world.num_levels} random designs of {designer.max_steps} steps give valid levels"
+    return f"{world.num_levels} random designs of {designer.max_steps} steps give {_valid(world)}"
 
 
 def _mask(designer: Designer, observation: Any) -> jax.Array:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 
 from minied.env import Environment
 from minied.errors import UserError
+from minied.testing.best_returns import oracle, solvable
 from minied.testing.environment import chosen
 from minied.testing.episodes import finite, observations
-from minied.testing.influence import every_part_matters, level_decides_start, not_over, oracle, solvable
+from minied.testing.influence import every_part_matters, level_decides_start, not_over
 from minied.testing.level_forms import description, drawing, fingerprint, suites, text
 from minied.testing.level_parts import designer, mutations, parameters, tasks
 from minied.testing.play import World
@@ -60,24 +61,27 @@ def non_square(world: World) -> str:
 
 
 LEVEL_CHECKS = (
-    Check("level_form", level_form, "levels cannot be stored, compared or sent to devices"),
-    Check("level_keys", level_keys, "parts of a level repeat each other: the generator makes fewer worlds than it seems"),
-    Check("diversity", diversity, "the student trains on one level"),
-    Check("valid_samples", valid_samples, "the student trains on what is no level"),
-    Check("level_decides_start", level_decides_start, "scores and replay are about other levels than those played"),
-    Check("every_part_matters", every_part_matters, "teachers choose what nothing listens to, or take two levels for one"),
-    Check("not_over", not_over, "levels give nothing to learn, and look solved or hopeless to scores"),
-    Check("solvable", solvable, "the student is sent where nothing can be gained, and regret of it is noise"),
-    Check("oracle", oracle, "exact regret is negative: teachers that rank by it chase its mistakes"),
-    Check("fingerprint", fingerprint, "the buffer holds one level many times, or loses levels as copies"),
-    Check("text", text, "levels that a person writes or keeps are not those that are played"),
-    Check("mutations", mutations, "ACCEL fills its buffer with what is no level"),
-    Check("parameters", parameters, "ALP-GMM, PAIRED and others that choose numbers make what is no level"),
-    Check("tasks", tasks, "task curricula send the student to what is no level"),
-    Check("designer", designer, "PAIRED and others that design build what is no level, or never finish"),
-    Check("description", description, "metrics of levels are missing or stop a run"),
-    Check("drawing", drawing, "reports and pictures of a run fail"),
-    Check("suites", suites, "an evaluation is not on the levels that it says"),
-    Check("non_square", non_square, "rows and columns are exchanged somewhere, and square maps hide it"),
+    Check("level_form", level_form, "levels cannot be stored, compared or sent to devices", "sample"),
+    Check("level_keys", level_keys, "parts of a level repeat each other: the generator makes fewer worlds than it seems",
+          "sample"),
+    Check("diversity", diversity, "the student trains on one level", "sample"),
+    Check("valid_samples", valid_samples, "the student trains on what is no level", "is_valid"),
+    Check("level_decides_start", level_decides_start, "scores and replay are about other levels than those played", "reset"),
+    Check("every_part_matters", every_part_matters, "teachers choose what nothing listens to, or take two levels for one",
+          "reset"),
+    Check("not_over", not_over, "levels give nothing to learn, and look solved or hopeless to scores", "step"),
+    Check("solvable", solvable, "the student is sent where nothing can be gained, and regret of it is noise",
+          "optimal_return"),
+    Check("oracle", oracle, "exact regret is negative: teachers that rank by it chase its mistakes", "optimal_return"),
+    Check("fingerprint", fingerprint, "the buffer holds one level many times, or loses levels as copies", "fingerprint"),
+    Check("text", text, "levels that a person writes or keeps are not those that are played", "from_text"),
+    Check("mutations", mutations, "ACCEL fills its buffer with what is no level", "mutate"),
+    Check("parameters", parameters, "ALP-GMM, PAIRED and others that choose numbers make what is no level", "parameters"),
+    Check("tasks", tasks, "task curricula send the student to what is no level", "tasks"),
+    Check("designer", designer, "PAIRED and others that design build what is no level, or never finish", "designer"),
+    Check("description", description, "metrics of levels are missing or stop a run", "describe"),
+    Check("drawing", drawing, "reports and pictures of a run fail", "draw"),
+    Check("suites", suites, "an evaluation is not on the levels that it says", "suite"),
+    Check("non_square", non_square, "rows and columns are exchanged somewhere, and square maps hide it", "sample"),
 )  # fmt: skip
 """In the order in which they are run."""

@@ -108,6 +108,11 @@ class World:
         """Return the world's own method of this name, to look at."""
         return getattr(type(self.env), method)
 
+    def culprit(self, method: str) -> Any:
+        """Return what is to blame where an error names no line: a method of the world or of its levels, else the world."""
+        named = [getattr(owner, method, None) if method else None for owner in (type(self.env), type(self.space))]
+        return next((each for each in named if each is not None), type(self.env))
+
     def blame_levels(self, method: str) -> Any:
         """Return the level space's own method of this name."""
         return getattr(type(self.space), method)
@@ -124,7 +129,12 @@ class World:
             raise Skip(
                 f"max_steps is {self.env.max_steps}, more than is played, and no option of the world (--most-steps)"
             )
-        shorter = dataclasses.replace(self.env, max_steps=(self.most_steps - 1) // 2)  # type: ignore[call-arg]
+        fitting = (self.most_steps - 1) // 2
+        try:
+            shorter = dataclasses.replace(self.env, max_steps=fitting)  # type: ignore[call-arg]
+        except Exception as error:  # whatever a world refuses its options by
+            told = f"it refuses max_steps {fitting}, all that fits into --most-steps {self.most_steps}: {error}"
+            raise Skip(told) from error
         return dataclasses.replace(self, env=shorter)
 
     @functools.cached_property

@@ -108,6 +108,8 @@ class Check:
     run: Callable[[Any], str]
     breaks: str
     """What goes wrong where the check fails."""
+    blames: str = ""
+    """The method to look at where neither the check nor an error names a line."""
 
     def __call__(self, subject: Any) -> Finding:
         """Return what the check finds of ``subject``. Whatever the subject raises is a failure, not an error."""
@@ -120,10 +122,16 @@ class Check:
         except Note as told:
             return Finding(self.name, "noted", str(told))
         except Failure as failure:
-            return Finding(self.name, "failed", str(failure), place_of(failure.look_at), self.breaks)
+            where = place_of(failure.look_at) or self._fallback(subject)
+            return Finding(self.name, "failed", str(failure), where, self.breaks)
         except Exception as error:  # of what is looked at
             detail = f"{type(error).__name__}: {_first_sentence(error)}"
-            return Finding(self.name, "failed", detail, place_of(error), self.breaks)
+            return Finding(self.name, "failed", detail, place_of(error) or self._fallback(subject), self.breaks)
+
+    def _fallback(self, subject: Any) -> str:
+        """Return ``file:line`` of what is most to blame; what is looked at knows its methods, by ``culprit``."""
+        culprit = getattr(subject, "culprit", None)
+        return "" if culprit is None else place_of(culprit(self.blames)) or place_of(culprit(""))
 
 
 def run_checks(checks: Iterable[Check], subject: Any, target: str, tell: Callable[[Finding], None] | None) -> Report:

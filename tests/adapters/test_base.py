@@ -1,18 +1,20 @@
-"""What the adapters share: a library that is missing, too old, too new or broken; levels with keys; actions in bins."""
+"""What the adapters share: a library that is missing, too old, too new or broken; actions in bins."""
 
 import dataclasses
+import importlib
 import importlib.metadata
 import sys
 import types
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from minied import registry
 from minied.adapters import base
-from minied.adapters.base import AdaptedEnvironment, BinnedActions, Library, pack, require, unpack
+from minied.adapters.base import AdaptedEnvironment, BinnedActions, Library, require
+from minied.adapters.outward import GYMNASIUM
+from minied.adapters.pettingzoo import PETTINGZOO
 from minied.errors import UserError
 from minied.levels.space import OPTIONAL_CAPABILITIES
 from minied.spaces import Discrete, MultiDiscrete
@@ -63,6 +65,28 @@ def test_a_library_that_does_not_import_is_told(installed):
         require(POND)
 
 
+@pytest.mark.parametrize("last_words", ["raise SystemExit(3)", "raise ValueError('one\\ntwo')"])
+def test_a_library_that_ends_as_it_is_imported_is_told_in_a_line(tmp_path, monkeypatch, last_words):
+    (tmp_path / "dry_pond.py").write_text(last_words + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.4.0")
+    monkeypatch.delitem(sys.modules, "dry_pond", raising=False)
+    base._imported.cache_clear()
+    with pytest.raises(UserError, match=r"^pond-world does not import \((3|one two)\); pip install 'minied\[pond\]'$"):
+        require(dataclasses.replace(POND, module="dry_pond"))
+
+
+def test_a_library_that_sets_the_streams_anew_leaves_them_as_they_were(tmp_path, monkeypatch, capsys):
+    lines = "import io, sys\nsys.stdout = sys.__stdout__\nsys.stderr = io.StringIO()\nprint('hello')\n"
+    (tmp_path / "rude_pond.py").write_text(lines)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.4.0")
+    before = sys.stdout, sys.stderr, sys.__stdout__
+    require(dataclasses.replace(POND, module="rude_pond"))
+    assert (sys.stdout, sys.stderr, sys.__stdout__) == before
+    assert capsys.readouterr().out == ""
+
+
 def test_what_a_library_prints_as_it_is_imported_is_not_shown(tmp_path, monkeypatch, capsys):
     (tmp_path / "noisy_pond.py").write_text("import warnings\nprint('hello')\nwarnings.warn('old')\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -86,18 +110,17 @@ def test_each_extra_is_one_of_the_package(name):
     assert library.extra == "" or library.extra in extras
 
 
-def test_keys_are_packed_as_words_and_come_back():
-    tree = {"key": jax.random.key(3), "keys": jax.random.split(jax.random.key(1), 2), "time": jnp.int32(4)}
-    packed = pack(tree)
-    assert {name: leaf.dtype.name for name, leaf in packed.items()} == {
-        "key": "uint32",
-        "keys": "uint32",
-        "time": "int32",
-    }
-    back = unpack(packed, jax.eval_shape(lambda: tree))
-    for name in ("key", "keys"):
-        np.testing.assert_array_equal(jax.random.key_data(back[name]), jax.random.key_data(tree[name]))
-    assert back["time"] == 4
+@pytest.mark.parametrize("name", ADAPTED)
+def test_the_library_of_a_world_is_had_by_one_call(name):
+    world = registry.load("environment", name)
+    assert require(world.library).__name__ == world.library.module
+    assert require(world().library) is require(world.library)
+
+
+@pytest.mark.parametrize(("name", "library"), [("gymnasium", GYMNASIUM), ("pettingzoo", PETTINGZOO)])
+def test_an_adapter_the_other_way_says_what_it_was_run_with(name, library):
+    told = importlib.import_module(f"minied.adapters.{name}").__doc__ or ""
+    assert f" {library.run_with}. " in told
 
 
 def test_binned_actions_go_from_bound_to_bound_evenly():
@@ -113,7 +136,7 @@ def test_binned_actions_go_from_bound_to_bound_evenly():
 
 
 @pytest.mark.parametrize(("low", "high", "bins", "says"), [
-    (0.0, 1.0, 1, "action_bins is 1; allowed: at least 2"), (-np.inf, 1.0, 3, "allowed: finite bounds"),
+    (0.0, 1.0, 1, "action_bins is 1; allowed: 2 to 64"), (-np.inf, 1.0, 3, "allowed: finite bounds"),
 ])  # fmt: skip
 def test_bins_that_cannot_be_are_refused(low, high, bins, says):
     with pytest.raises(UserError, match=says):

@@ -331,6 +331,7 @@ def test_text_reads_back_and_wrong_text_is_told():
         ),
         ({"max_steps": -1}, "max_steps is -1; allowed: 0 to 16777215"),
         ({"observation": "pixels"}, "observation is 'pixels'; allowed: cells, vector"),
+        ({"solved_return": float("nan")}, "solved_return is nan; allowed: a finite number"),
         ({"num_swaps": 0}, "num_swaps is 0; allowed: 1 to 1000"),
         ({"swap_radius": -1}, "swap_radius is -1; allowed: 0 to 240"),
     ],

@@ -388,7 +388,9 @@ def stepped(actions):
     ("call", "says"),
     [
         (lambda: as_env(Meeting()), "Meeting has 2 agents; allowed: a world with one, or as_parallel_env"),
-        (lambda: as_vector_env(Corridor(), 0), "num_envs is 0; allowed: at least 1"),
+        (lambda: as_vector_env(Corridor(), 0), "num_envs is 0; allowed: at least 1, a whole number"),
+        (lambda: as_vector_env(Corridor(), 2.5), "num_envs is 2.5; allowed: at least 1, a whole number"),
+        (lambda: as_vector_env(Corridor(), "2"), "num_envs is '2'; allowed: at least 1, a whole number"),
         (lambda: as_vector_env(Corridor(), 2, autoreset_mode="nextstep"), "unknown autoreset_mode 'nextstep'"),
         (lambda: as_vector_env(Corridor(), 2, autoreset_mode=AutoresetMode.DISABLED), "known: NextStep, SameStep"),
         (lambda: as_env(Corridor(), render_mode="rgb_array"), "unknown render_mode of Corridor 'rgb_array'"),
@@ -400,6 +402,11 @@ def stepped(actions):
         (lambda: as_env(Corridor(), levels=starts()), "levels is a CorridorLevel of shapes [(0,)]; allowed"),
         (lambda: as_env(Corridor()).step(0), "step comes before reset"),
         (lambda: as_env(Corridor()).reset(seed=2**32), "seed is 4294967296; allowed: 0 to 4294967295"),
+        (lambda: as_env(Corridor()).reset(seed=1.5), "seed is 1.5; allowed: 0 to 4294967295"),
+        (lambda: as_env(Corridor(), seed=-1).reset(), "seed is -1; allowed: 0 to 4294967295"),
+        (lambda: as_vector_env(Corridor(), 2).reset(seed="1"), "seed is '1'; allowed: 0 to 4294967295"),
+        (lambda: as_vector_env(Corridor(), 2).reset(seed=2**32 - 1), "seed is 4294967296; allowed: 0 to 4294967295"),
+        (lambda: as_vector_env(Corridor(), 2).reset(seed=[None, -1]), "seed is -1; allowed: 0 to 4294967295"),
         (lambda: as_vector_env(Corridor(), 3).reset(seed=[1, 2]), "seed is [1, 2]; allowed: one number, or 3"),
         (lambda: as_env(Corridor()).reset(options={"level": 1}), "unknown option of reset 'level' (did you mean 'levels'?)"),
         (
@@ -412,6 +419,12 @@ def stepped(actions):
         (lambda: stepped([0]), "action is [0]"),
         (lambda: adapter.make("corridor", {"lenght": 3}), "unknown option of Corridor 'lenght' (did you mean 'length'?)"),
         (lambda: adapter.make("maze", {"levels": {"walls": 3}}), "unknown option of MazeLevels 'walls'"),
+        (lambda: adapter.make("maze", {"height": "nine"}), "height is 'nine'; allowed: a whole number"),
+        (lambda: adapter.make("maze", {"height": True}), "height is True; allowed: a whole number"),
+        (lambda: adapter.make("maze", {"height": {}}), "height is {}; allowed: a whole number"),
+        (lambda: adapter.make("maze", {"levels": {"num_walls": 2.5}}), "levels.num_walls is 2.5; allowed: a whole number"),
+        (lambda: adapter.make("maze", {"levels": "blocks"}), "levels is 'blocks'; allowed: a mapping of options, or a Maze"),
+        (lambda: as_env(Corridor()).reset(options=5), "options is 5; allowed: a dict, such as {'levels': ...}, or None"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told(call, says):

@@ -294,6 +294,8 @@ BAD = [
     ({"vary": ("gravity=5-15",)}, "vary has 'gravity=5-15'; allowed: NAME, or NAME=LOW:HIGH"),
     ({"vary": ("gravity=15:5",)}, "vary has 'gravity=15:5', from 15 to 5; allowed: low < high, finite"),
     ({"vary": ("gravity=1:inf",)}, "from 1 to inf; allowed: low < high, finite"),
+    ({"vary": ("gravity=1:1e39",)}, "from 1 to 1e+39; allowed: low < high, finite and at most 1e+38"),
+    ({"vary": ("gravity=nan:1",)}, "from nan to 1; allowed: low < high, finite"),
     ({"vary": ("usual", "length=1:2")}, "vary has 'length' twice; allowed: once (usual is force_mag, length, masspole)"),
     ({"vary": ("total_mass",)}, "vary has 'total_mass', which follows from masscart and masspole; allowed: those"),
     ({"vary": ("max_steps_in_episode",)}, "vary has 'max_steps_in_episode'; allowed: parameters but this one, which is"),
@@ -315,7 +317,8 @@ BAD = [
     ({"spread": 0.0}, "spread is 0.0; allowed: more than 0"),
     ({"edit_size": 1.5}, "edit_size is 1.5; allowed: at most 1"),
     ({"max_steps": -1}, "max_steps is -1; allowed: 0 to"),
-    ({"action_bins": 1}, "action_bins is 1; allowed: at least 2"),
+    ({"action_bins": 1}, "action_bins is 1; allowed: 2 to 64"),
+    ({"id": "Pendulum-v1", "action_bins": 65}, "action_bins is 65; allowed: 2 to 64"),
     ({"solved_return": float("nan")}, "solved_return is nan; allowed: a finite number"),
 ]  # fmt: skip
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from toy_duel import Duel
 
-from minied.adapters.base import quiet
+from minied.adapters.base import quiet, require
 from minied.adapters.jaxmarl import JaxMARL, as_jaxmarl
-from minied.adapters.jaxmarl_library import ENVIRONMENTS, REFUSED, _resolved, import_library
+from minied.adapters.jaxmarl_library import ENVIRONMENTS, LIBRARY, REFUSED, resolved
 from minied.adapters.jaxmarl_particles import distances
 from minied.errors import UserError
 from minied.spaces import Box, Discrete, Mask
@@ -41,7 +41,7 @@ class Played:
             name: json.loads(value) for name, _, value in (each.partition("=") for each in self.env.set)
         }
         with quiet():
-            self.library = import_library().make(self.env.id, **_resolved(self.env.id, options))
+            self.library = require(LIBRARY).make(self.env.id, **resolved(self.env.id, options))
         self.library_reset = jax.jit(self.library.reset)
         self.library_step = jax.jit(
             lambda *arguments: self.library.step_env(*arguments)
@@ -245,6 +245,25 @@ def test_distances_by_hand():
     assert np.isnan(distances(positions, (0, 0, 0))["opponent_distance"])
 
 
+def test_what_is_no_start_is_not_read(tag):
+    numbers = json.loads(tag.space.to_text(tag.sample(jax.random.key(5))))
+    outside = [[50.0, 0.0], *numbers["p_pos"][1:]]
+    for wrong, told in (
+        (
+            {"p_pos": outside},
+            "outside or moving, a goal that is no landmark, or is under way; allowed: positions from -1",
+        ),
+        ({"step": 7}, "is under way"),
+        ({"p_pos": [[float("nan"), 0.0], *outside[1:]]}, "p_pos of a level has numbers that are infinite or NaN"),
+    ):
+        with pytest.raises(UserError, match=told):
+            tag.space.from_text(json.dumps(numbers | wrong))
+    hidden = JaxMARL(id="MPE_simple_push_v3").level_space
+    level = hidden.sample(jax.random.key(0))
+    assert hidden.is_valid(level)
+    assert not hidden.is_valid(level.replace(goal=level.goal + 2))
+
+
 def test_levels_are_read_back_and_drawn(tag):
     level = tag.sample(jax.random.key(5))
     text = tag.space.to_text(level)
@@ -278,12 +297,37 @@ def test_levels_are_read_back_and_drawn(tag):
         ({"id": "storm"}, "which does not name its agents"),
         ({"set": ("num_adversaries",)}, "set has 'num_adversaries'; allowed: NAME=VALUE"),
         ({"set": ("max_steps=9",)}, "a time limit is given by max_steps"),
-        ({"id": "switch_riddle", "set": ("size=9",)}, "of which switch_riddle makes nothing"),
+        ({"id": "switch_riddle", "set": ("size=9",)}, "unknown argument of switch_riddle 'size'; known: initial_bulb_"),
+        (
+            {"set": ("num_adversarys=3",)},
+            "unknown argument of MPE_simple_tag_v3 'num_adversarys' .did you mean 'num_adv",
+        ),
+        (
+            {"id": "HeuristicEnemySMAX", "set": ("num_ally=3",)},
+            "unknown argument of HeuristicEnemySMAX 'num_ally' .did",
+        ),
+        ({"set": ("num_obs=2", "num_obs=3")}, "set has 'num_obs' twice; allowed: once"),
+        ({"set": ("num_adversaries=0", "num_good_agents=0")}, "with which MPE_simple_tag_v3 has 0 agents; allowed: at"),
+        ({"set": ("num_adversaries=-1", "num_good_agents=3")}, "of which MPE_simple_tag_v3 makes nothing|has 2 agents"),
+        (
+            {"set": ("num_adversaries=many",)},
+            "of which MPE_simple_tag_v3 makes nothing .*allowed: its arguments, with v",
+        ),
+        ({"set": ("num_obs=-1",)}, "of which MPE_simple_tag_v3 makes nothing"),
+        (
+            {"id": "overcooked", "set": ("layout=nope",)},
+            "unknown layout of overcooked 'nope'; known: asymm_advantages, ",
+        ),
+        ({"id": "overcooked_v2", "set": ("layout=nope",)}, "unknown layout of overcooked_v2 'nope'; known: asymm_adva"),
+        (
+            {"id": "SMAX", "set": ("scenario=3n",)},
+            "unknown scenario of SMAX '3n' .did you mean '3m'.*; known: 10m_vs_11m",
+        ),
         ({"team_of_each": (0, 1)}, "team_of_each is .0, 1.; allowed: 4 numbers from 0, one for each of adversary_0"),
         ({"max_steps": -1}, "max_steps is -1; allowed: 0 to"),
         ({"id": "coin_game", "max_steps": 101}, "max_steps is 101; allowed for coin_game: at most 100"),
         ({"edit_size": 0.0}, "edit_size is 0.0; allowed: more than 0, at most 2"),
-        ({"action_bins": 1}, "action_bins is 1; allowed: 2 to"),
+        ({"action_bins": 65}, "action_bins is 65; allowed: 2 to 64"),
         ({"solved_return": float("inf")}, "solved_return is inf"),
     ],
 )
@@ -304,14 +348,14 @@ def test_a_config_is_read_without_the_library_which_then_leaves_the_streams_alon
     code = (
         "import contextlib, io, sys\n"
         "from minied.adapters.jaxmarl import JaxMARL\n"
-        "from minied.adapters.jaxmarl_library import import_library\n"
+        "from minied.adapters.base import require\n"
         "from minied.adapters.jumanji import Jumanji\n"
         "for world in (JaxMARL(), Jumanji(height=7)):\n"
         "    assert world.max_steps and world.teams and world.level_space.offered and world.level_space.suites\n"
         "assert not {'jaxmarl', 'jumanji'} & set(sys.modules)\n"
         "before = sys.stdout, sys.stderr, sys.__stdout__\n"
         "with contextlib.redirect_stdout(io.StringIO()) as told:\n"
-        "    import_library()\n"
+        "    require(JaxMARL.library)\n"
         "    assert sys.stdout is told\n"
         "assert (sys.stdout, sys.stderr, sys.__stdout__) == before\n"
     )
@@ -403,11 +447,9 @@ def test_layouts_and_scenarios_are_given_by_name():
     assert battle.agents == JaxMARL(id="SMAX").agents
     types = battle.level_space.sample(jax.random.key(0)).unit_types
     assert sorted(np.asarray(types[:5]).tolist()) == [2, 2, 3, 3, 3]  # stalkers and zealots
-    with pytest.raises(UserError, match=r"layout=none.*of which overcooked makes nothing"):
-        JaxMARL(id="overcooked", set=("layout=none",))
 
 
 @pytest.mark.slow
 def test_every_environment_is_played_or_refused():
-    assert set(ENVIRONMENTS) | set(REFUSED) == set(import_library().registered_envs)
+    assert set(ENVIRONMENTS) | set(REFUSED) == set(require(LIBRARY).registered_envs)
     assert isinstance(JaxMARL().observation_space.spaces["seen"], Box)

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -267,6 +268,23 @@ def test_levels_are_read_back(maze, board):
         back = played.space.from_text(played.space.to_text(level))
         assert played.space.fingerprint(back).tolist() == played.space.fingerprint(level).tolist()
         assert jax.tree.map(lambda leaf: leaf.dtype, back) == jax.tree.map(lambda leaf: leaf.dtype, level)
+
+
+def test_numbers_that_no_start_has_are_told(board):
+    """Tiles 0 to 17 are the adapter's own bounds of 2048; the library tells those of the snake's board and clock."""
+    snake = Jumanji(id="Snake-v1").level_space
+    for space, wrong, told in (
+        (board.space, {"state.1": 99}, r"board of a level has numbers from 99 to 99; allowed at a start: 0 to 17"),
+        (board.space, {"state.1": -1}, r"board of a level has numbers from -1 to -1"),
+        (snake, {"state.8": 99}, r"step_count of a level has numbers from 99 to 99; allowed at a start: 0 to 1"),
+        (snake, {"observation.0": 99.0}, r"grid of a level has numbers from 99 to 99; allowed at a start: 0 to 1"),
+        (snake, {"observation.0": float("nan")}, r"observation.0 of a level has numbers that are infinite or NaN"),
+    ):
+        numbers = json.loads(space.to_text(jax.jit(space.sample)(jax.random.key(0))))
+        space.from_text(json.dumps(numbers))
+        changed = {name: np.full(np.shape(numbers[name]), value).tolist() for name, value in wrong.items()}
+        with pytest.raises(UserError, match=told):
+            space.from_text(json.dumps(numbers | changed))
 
 
 @pytest.mark.parametrize(

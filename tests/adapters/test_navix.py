@@ -314,6 +314,20 @@ def test_texts_are_read_back(rooms):
         space.from_text(json.dumps(numbers | {"entities.player.direction": [4]}))
 
 
+def test_a_number_that_stands_for_nothing_is_told():
+    for identifier, wrong in (
+        ("Navix-DoorKey-5x5-v0", {"entities.door.colour": [77], "entities.goal.probability": [2.0]}),
+        ("Navix-GoToDoor-5x5-v0", {"entities.door.open": [9, 0, 0, 0], "mission.colour": 6, "mission.position": [0, 5]}),
+    ):  # fmt: skip
+        space = Navix(id=identifier).level_space
+        numbers = json.loads(space.to_text(row(levels(space.env, 1), 0)))
+        space.from_text(json.dumps(numbers))
+        for name, value in wrong.items():
+            assert np.shape(value) == np.shape(numbers[name])
+            with pytest.raises(UserError, match="a number stands for nothing; allowed: free cells, and colours 0 to 5"):
+                space.from_text(json.dumps(numbers | {name: value}))
+
+
 def test_pictures():
     env = Navix(id="Navix-KeyCorridorS3R1-v0")
     level = row(levels(env, 1), 0)

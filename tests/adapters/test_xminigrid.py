@@ -12,6 +12,7 @@ import xminigrid
 from xminigrid.core import constants, goals, rules
 from xminigrid.types import RuleSet
 
+from minied.adapters import xminigrid_benchmarks as benchmarks
 from minied.adapters import xminigrid_rulesets as encoding
 from minied.adapters.xminigrid import XLandMiniGrid, novelty
 from minied.adapters.xminigrid_levels import SUITE_SEED
@@ -449,6 +450,8 @@ def test_what_is_no_level_is_told():
         "the square is not there": level.replace(goal=jnp.asarray([1, 4, 3, 0, 0], jnp.uint8)),
         "there is no such goal": level.replace(goal=jnp.asarray([15, 3, 1, 0, 0], jnp.uint8)),
         "there is no such rule": level.replace(rules=level.rules.at[0, 0].set(12)),
+        "there is no such thing to hold": level.replace(goal=jnp.asarray([1, 13, 1, 0, 0], jnp.uint8)),
+        "a rule has no such tile": level.replace(rules=level.rules.at[1, 3].set(200)),
         "there is no such tile": level.replace(cells=level.cells.at[3, 4].set(jnp.asarray([13, 0], jnp.uint8))),
     }
     assert [what for what, each in wrong.items() if bool(valid(each))] == []
@@ -531,6 +534,7 @@ def test_text_reads_back_and_wrong_text_is_told():
         ({"size": 5, "num_rules": 9}, "size is 5; allowed with up to 13 things"),
         ({"view_size": 4}, "view_size is 4; allowed: 0, and odd numbers from 3 to 31"),
         ({"max_steps": -1}, "max_steps is -1; allowed: 0 to 16777215"),
+        ({"solved_return": float("nan")}, "solved_return is nan; allowed: a finite number"),
         ({"num_rules": 10}, "num_rules is 10; allowed: 0 to 9"),
         ({"num_distractors": -1}, "num_distractors is -1; allowed: 0 to 9"),
         ({"num_colours": 1, "num_rules": 2}, "num_colours is 1, which makes 6 things; allowed .* enough for 8"),
@@ -604,7 +608,17 @@ def test_rulesets_of_a_file_are_played(benchmark_file):
         ({"goals": RULESETS["goals"][:, :4]}, "whose goals is uint8[2, 4]; allowed: integers, n rows of (5,)"),
         ({"rules": RULESETS["rules"][:1]}, "whose rules is uint8[1, 3, 7]"),
         ({"init_tiles": RULESETS["init_tiles"].astype(np.float32)}, "whose init_tiles is float32"),
-        ({"goals": np.asarray([{}, {}])}, "which cannot be read"),
+        ({"goals": np.asarray([{}, {}])}, "whose goals is object[2]; allowed: integers"),
+        ({"goals": np.full((2, 5), 99)}, "whose goals[0] is [99, 99, 99, 99, 99]; allowed: kinds, tiles and colours"),
+        ({"goals": np.asarray([[1, 3, 1, 0, 0], [1, 13, 1, 0, 0]])}, "whose goals[1] is [1, 13, 1, 0, 0]"),
+        ({"goals": RULESETS["goals"] + np.asarray([256, 0, 0, 0, 0])}, "whose goals[0] is [257, 3, 1, 0, 0]"),
+        ({"rules": RULESETS["rules"].astype(int) - 3}, "whose rules[0, 0] is [-3, -3, -3, -3, -3, -3, -3]"),
+        (
+            {"rules": RULESETS["rules"] + np.uint8([0, 0, 12, 0, 0, 0, 0])},
+            "whose rules[0, 0] is [0, 0, 12, 0, 0, 0, 0]",
+        ),
+        ({"rules": np.zeros((2, 0, 7), int)}, "whose rules is int64[2, 0, 7]; allowed: integers"),
+        ({"init_tiles": np.full((2, 2, 2), 250)}, "whose init_tiles[0, 0] is [250, 250]"),
     ],
 )
 def test_a_file_that_is_no_benchmark_is_told(changed, says, tmp_path):
@@ -613,6 +627,36 @@ def test_a_file_that_is_no_benchmark_is_told(changed, says, tmp_path):
     with pytest.raises(UserError) as error:
         XLandMiniGrid(benchmark=str(path), size=7)
     assert says in str(error.value)
+
+
+def test_what_a_goal_does_not_name_may_be_anything():
+    """A door at (20, 30): a tile, and a place that is none; at a place that is no tile at all."""
+    goals = jnp.asarray([[5, 10, 1, 20, 30], [6, 20, 30, 0, 0], [5, 13, 1, 0, 0], [15, 0, 0, 0, 0]], jnp.uint8)
+    assert encoding.are_goals(goals).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("content", ["npy", "nothing", "cut off", "flipped", "no arrays"])
+def test_a_file_that_cannot_be_read_is_told(content, tmp_path, benchmark_file):
+    path, whole = tmp_path / "other.npz", benchmark_file.read_bytes()
+    with path.open("wb") as file:
+        if content == "npy":
+            np.save(file, np.zeros(3))
+        elif content == "no arrays":
+            np.savez(file, goals=RULESETS["goals"])
+        else:
+            broken = whole[:99] + b"?" * 60 + whole[159:]
+            file.write({"nothing": b"", "cut off": whole[:200], "flipped": broken}[content])
+    with pytest.raises(UserError, match=r"other.npz', which cannot be read \(.+\); allowed: goals, rules, init_tiles$"):
+        XLandMiniGrid(benchmark=str(path))
+
+
+def test_a_file_that_is_too_large_is_told_before_it_is_in_memory(tmp_path, monkeypatch):
+    path = tmp_path / "large.npz"
+    np.savez(path, **RULESETS)
+    monkeypatch.setattr(benchmarks, "LARGEST_BENCHMARK", 59)
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("it was loaded"))
+    with pytest.raises(UserError, match=r"large.npz' of 60 bytes; allowed: at most 59, a part of it"):  # 10 + 42 + 8
+        XLandMiniGrid(benchmark=str(path))
 
 
 def test_the_library_s_own_file_is_not_unpickled(tmp_path):

@@ -35,6 +35,20 @@ BUGS = (
          "        state = LakeState(jnp.where(over, level.start, state.position), jnp.where(over, 0, state.time))\n"
          "        return self._observe(state, level), state, at_goal"),
     ), "most JAX libraries: a step resets by itself"),
+    Bug("automatic_reset_after_a_divisor_of_the_limit", "no_automatic_reset", (
+        ("        terminated = at_goal | level.holes[position[0], position[1]]\n",
+         "        terminated = state.time % 8 == 0\n"),
+        ("        return self._observe(state, level), state, at_goal",
+         "        state = LakeState(jnp.where(terminated, level.start, state.position), jnp.where(terminated, 0, state.time))\n"
+         "        return self._observe(state, level), state, at_goal"),
+    ), "episodes that fit into the limit a whole number of times: an end is where one should be"),
+    Bug("automatic_reset_a_step_later", "no_automatic_reset", (
+        ("        slip_key, direction_key = ",
+         "        over = (state.position == level.goal).all() | level.holes[tuple(state.position)] | (state.time >= self.max_steps)\n"
+         "        slip_key, direction_key = "),
+        ("LakeState(position=position, time=state.time + 1)",
+         "LakeState(jnp.where(over, level.start, position), jnp.where(over, 0, state.time + 1))"),
+    ), "Gymnasium's vector worlds: the step after an end is a reset"),
     Bug("automatic_reset_to_a_new_level", "no_automatic_reset", (
         ("        return self._observe(state, level), state, at_goal",
          "        fresh = self.level_space.sample(jax.random.fold_in(key, 1))\n"
@@ -60,6 +74,11 @@ BUGS = (
     Bug("start_of_the_level_ignored", "every_part_matters", (
         ("LakeState(position=level.start, time", "LakeState(position=jnp.zeros(2, jnp.int32), time"),
     ), "a reset that does not read the level it is given"),
+    Bug("start_of_the_level_ignored_and_the_level_kept", "every_part_matters", (
+        ("    time: jax.Array  # i32[], steps taken\n", "    time: jax.Array  # i32[], steps taken\n    level: LakeLevel\n"),
+        ("LakeState(position=level.start, time=jnp.int32(0))", "LakeState(jnp.zeros(2, jnp.int32), jnp.int32(0), level)"),
+        ("LakeState(position=position, time=state.time + 1)", "LakeState(position, state.time + 1, state.level)"),
+    ), "a state that holds the level, and is not made from it"),
     Bug("level_drawn_anew_at_reset", "level_decides_start", (
         ("        state = LakeState(position=level.start, time",
          "        level = self.level_space.sample(key)\n        state = LakeState(position=level.start, time"),
@@ -92,10 +111,15 @@ BUGS = (
     Bug("both_ends_at_once", "exclusive_ends", (
         ("truncated = ~terminated & (state", "truncated = terminated | (state"),
     ), "done flags that are not told apart"),
-    Bug("compiled_for_each_level", "one_trace", (
+    Bug("level_read_by_python", "one_trace", (
         ("        at_goal = (position == level.goal).all()\n",
          "        at_goal = (position == level.goal).all()\n        assert int(level.holes.sum()) >= 0\n"),
     ), "a parameter that must be known to compile"),
+    Bug("compiled_at_every_step", "one_trace", (
+        ("    time: jax.Array  # i32[], steps taken\n",
+         "    time: jax.Array  # i32[], steps taken\n    turns: int = struct.field(pytree_node=False, default=0)\n"),
+        ("LakeState(position=position, time=state.time + 1)", "LakeState(position, state.time + 1, state.turns + 1)"),
+    ), "a number that shapes the program is counted in the state"),
     Bug("weak_type", "forms", (
         ("time=jnp.int32(0))", "time=0)"),
     ), "a state that changes its type at the first step, and compiles the loop twice"),
@@ -121,8 +145,11 @@ BUGS = (
          "        return {\"cells\": _BLANK}, state\n"),
     ), "an observation that shares a buffer with what is donated"),
     Bug("random_numbers_of_numpy", "determinism", (
-        ("        direction = jnp.where(slips, ", "        slips = slips | (np.random.random() < 0.5)\n        direction = jnp.where(slips, "),
+        ("at_goal.astype(jnp.float32), terminated", "at_goal + jnp.float32(np.random.random()), terminated"),
     ), "numbers drawn by Python while the program is traced"),
+    Bug("random_numbers_of_numpy_late_in_an_episode", "determinism", (
+        ("at_goal.astype(jnp.float32), terminated", "at_goal + jnp.float32(np.random.random()) * (state.time > 4), terminated"),
+    ), "numbers drawn by Python that show on few levels and steps"),
     Bug("python_remembers", "jit", (
         (_CONSTANTS, "_SEEN = [0]\nMOVES = np.array"),
         ("        shore = jnp.array([self.height", "        _SEEN[0] += 1\n        direction = (direction + _SEEN[0]) % 4\n        shore = jnp.array([self.height"),

@@ -58,9 +58,20 @@ def batched(key):
     return jax.vmap(jax.random.normal)(jax.random.split(key, 4))
 
 
+def in_ways_of_its_own(key):
+    """JAX computes several ways to draw from one key, in one function, and takes the result of one of them."""
+    keys = jax.random.split(key, 2)
+    return jax.random.poisson(keys[0], 3.0) + jax.random.binomial(keys[1], 5, 0.3)
+
+
+def in_ways_of_its_own_for_a_batch(key):
+    return jax.vmap(in_ways_of_its_own)(jax.random.split(key, 3))
+
+
 @pytest.mark.parametrize(
     "program",
-    [split, raw_words, different_data, data_of_a_loop, carried_through_a_scan, a_key_each_turn, one_branch_or_the_other,
+    [split, raw_words, in_ways_of_its_own, in_ways_of_its_own_for_a_batch, jax.jit(in_ways_of_its_own),
+     different_data, data_of_a_loop, carried_through_a_scan, a_key_each_turn, one_branch_or_the_other,
      batched, folded_for_a_batch, lambda key: jax.random.permutation(key, 35),
      lambda key: jax.random.choice(key, 9, (3,), replace=False)],
 )  # fmt: skip
@@ -116,9 +127,39 @@ def in_a_while_loop(key):
     return jax.lax.while_loop(lambda total: total < 1, lambda total: total + jax.random.uniform(key) + 0.1, 0.0)
 
 
+def gamma_twice(key):
+    return jax.random.gamma(key, 1.0) + jax.random.gamma(key, 2.0)
+
+
+def gamma_and_normal(key):
+    return jax.random.gamma(key, 1.0) + jax.random.normal(key)
+
+
+def poisson_twice(key):
+    return jax.random.poisson(key, 3.0) + jax.random.poisson(key, 3.0)
+
+
+def binomial_twice(key):
+    return jax.random.binomial(key, 5, 0.3) + jax.random.binomial(key, 5, 0.3)
+
+
+def binomial_in_a_loop_of_python(key):
+    return sum(jax.random.binomial(key, 5, 0.3) for _ in range(2))
+
+
+def poisson_in_a_loop(key):
+    return jax.lax.fori_loop(0, 3, lambda _, total: total + jax.random.poisson(key, 3.0), 0)
+
+
+def split_and_poisson(key):
+    first, _ = jax.random.split(key)
+    return jax.random.normal(first) + jax.random.poisson(key, 3.0)
+
+
 @pytest.mark.parametrize(
     "program",
-    [twice, split_and_used, raw_words_twice, same_row_twice, same_data_twice, never_advanced_in_a_scan,
+    [gamma_twice, gamma_and_normal, poisson_twice, binomial_twice, binomial_in_a_loop_of_python, poisson_in_a_loop,
+     split_and_poisson, twice, split_and_used, raw_words_twice, same_row_twice, same_data_twice, never_advanced_in_a_scan,
      closed_over_in_a_scan, in_a_branch_and_after, in_two_batches, one_key_for_a_batch, in_a_while_loop],
 )  # fmt: skip
 @pytest.mark.parametrize("compiled", [False, True])

@@ -84,6 +84,23 @@ def test_a_planted_mistake_is_caught(planted, check):
 
 
 @score(needs=("advantages",))
+def no_number_anywhere(signals):
+    return jnp.float32(jnp.nan) * signals.over_episodes(signals.advantages)
+
+
+def test_where_no_score_counts_levels_are_not_compared():
+    report = check_score(no_number_anywhere)
+    assert report.of("finite").verdict == "failed"
+    assert report.of("tells_levels_apart").verdict == "skipped"
+
+
+def test_an_error_without_a_line_of_its_own_is_at_the_score():
+    """Nothing of the author is in the traceback of a refusal: the score itself is named."""
+    finding = check_score(undeclared).of("declares")
+    assert "test_score_checks.py:" in finding.where
+
+
+@score(needs=("advantages",))
 def asymmetric(signals):
     return signals.over_episodes(signals.advantages * jnp.array([[1.0, 2.0]]))
 

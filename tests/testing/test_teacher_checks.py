@@ -9,7 +9,7 @@ from minied import registry
 from minied.teachers.base import NEW, Plan, propose_levels, propose_new, sample_levels
 from minied.teachers.domain_randomization import DomainRandomization
 from minied.teachers.prioritized_level_replay import RobustPrioritizedLevelReplay
-from minied.testing import check_teacher
+from minied.testing import check_teacher, teacher_runs
 from minied.testing.teacher import TEACHER_CHECKS
 
 
@@ -97,6 +97,20 @@ class MutatesUnasked(DomainRandomization):
         return state, proposal.replace(levels=edited)
 
 
+class FloatShapesTheProgram(DomainRandomization):
+    """``part`` is a number, and what is made of it shapes arrays: another part, another program."""
+
+    part: float = 0.0
+    size: int = 1
+
+    def __post_init__(self):
+        object.__setattr__(self, "size", 1 + int(self.part * 16))
+        super().__post_init__()
+
+    def init(self, key, space, num_levels):
+        return jnp.zeros(self.size)
+
+
 class TrainsNever(DomainRandomization):
     def plan(self, key, schedule, num_levels):
         return Plan.of(NEW, train=False, new_batches=1)
@@ -106,12 +120,46 @@ class TrainsNever(DomainRandomization):
     ("planted", "check"),
     [(SameKeyForAll, "keys"), (KeyUsedTwice, "keys"), (CountsNoProbe, "accounting"), (InvalidLevels, "levels"),
      (StateOfAnotherForm, "forms"), (NanMetric, "soundness"), (StopsWhereNothingFinishes, "unfinished_episodes"),
+     (FloatShapesTheProgram, "one_trace"),
      pytest.param(DrawsByNumPy, "members", marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_a_planted_mistake_is_caught(planted, check):
     finding = check_teacher(planted(), only=(check,)).of(check)
     assert finding.verdict == "failed", finding
     assert finding.breaks
+
+
+def test_a_float_of_zero_is_tried_with_another_value():
+    """0 times a share is 0 again."""
+
+    class Idle(DomainRandomization):
+        part: float = 0.0
+
+    assert check_teacher(Idle(), only=("one_trace",)).of("one_trace").detail.endswith("another part")
+
+
+def test_a_run_is_compiled_once_whatever_was_run_before(monkeypatch):
+    """Traces are counted in a program of the check's own: a second look sees them all again."""
+    seen = []
+    real = teacher_runs.num_traces
+    monkeypatch.setattr(teacher_runs, "num_traces", lambda compiled: seen.append(real(compiled)) or seen[-1])
+    for _ in range(2):
+        check_teacher(DomainRandomization(), only=("one_trace",)).require()
+    assert seen == [1, 1]
+
+
+def test_an_error_without_a_line_is_at_the_method_that_is_most_to_blame():
+    """The error is raised by JAX, called by the kit: no frame of it is the author's."""
+
+    class Deep(DomainRandomization):
+        def plan(self, key, schedule, num_levels):
+            return Plan.of(NEW, train=True, new_batches=1)
+
+        propose = staticmethod(jnp.sin)
+
+    finding = check_teacher(Deep(), only=("soundness",)).of("soundness")
+    assert finding.verdict == "failed"
+    assert finding.where
 
 
 def test_a_teacher_that_never_trains_is_noted():
