@@ -79,10 +79,9 @@ def find(name: str) -> Path:
         raise unknown_name("preset", name, list(presets))
     first, *others = _files()[name]
     if others:
-        told = ", ".join(map(str, (first, *others)))
-        raise UserError(
-            f"the preset {name!r} is that of {len(others) + 1} packages: {told}; uninstall all but one, or name it by its file"
-        )
+        paths = ", ".join(map(str, (first, *others)))
+        told = f"the preset {name!r} is that of {len(others) + 1} packages: {paths}"
+        raise UserError(f"{told}; uninstall all but one, or name it by its file")
     return first
 
 
