@@ -6,6 +6,7 @@ entities, ``F`` features of one.
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -103,11 +104,17 @@ def _is_choice(value: Any, number: int) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """Numbers in ``[low, high]``, ``f32[shape]``."""
+    """Numbers in ``[low, high]``, ``f32[shape]``. Raises `UserError` for what is no bound or no shape."""
 
     low: float
     high: float
     shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.shape, tuple):  # a slip in the order: other spaces have their shape first
+            raise UserError(f"Box has the shape {self.shape!r}; allowed: a tuple of ints, as in Box(low, high, shape)")
+        if not all(isinstance(bound, numbers.Real) for bound in (self.low, self.high)) or not self.low <= self.high:
+            raise UserError(f"Box goes from {self.low!r} to {self.high!r}; allowed: low <= high, numbers for all of it")
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Return a uniform sample, ``f32[shape]``; both bounds must be finite. Consumes ``key``."""

@@ -177,3 +177,18 @@ def test_spaces_that_cannot_be_are_told_in_one_line(make, message):
 
 def test_as_many_joint_actions_as_are_allowed():
     assert MultiDiscrete((64, 64)).n == 4096
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (((), 0.0, 1.0), r"Box has the shape 1.0; allowed: a tuple of ints, as in Box\(low, high, shape\)"),
+        ((0.0, 1.0, 3), "Box has the shape 3; allowed"),
+        ((1.0, 0.0, ()), "Box goes from 1.0 to 0.0; allowed: low <= high"),
+        ((0.0, float("nan"), ()), "Box goes from 0.0 to nan"),
+        (("0", 1.0, ()), "Box goes from '0' to 1.0"),
+    ],
+)
+def test_a_box_that_is_none_is_refused(arguments, told):
+    with pytest.raises(UserError, match=told):
+        Box(*arguments)

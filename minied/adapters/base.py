@@ -60,11 +60,11 @@ def require(library: Library) -> types.ModuleType:
     try:
         found = importlib.metadata.version(library.package)
     except importlib.metadata.PackageNotFoundError as error:
-        raise UserError(f"{library.package} is not installed; {_mend(library)}") from error
+        raise UserError(f"{library.package} is not installed; {mend(library)}") from error
     if not _numbers(library.at_least) <= _numbers(found) < _numbers(library.below):
         raise UserError(
             f"{library.package} is {found}; allowed: {library.at_least} or newer, below {library.below} (the adapter was"
-            f" run with {library.run_with}); {_mend(library)}"
+            f" run with {library.run_with}); {mend(library)}"
         )
     return _imported(library)
 
@@ -79,7 +79,7 @@ def _imported(library: Library) -> types.ModuleType:
         ):  # modules hold arrays, which a trace must not own
             return importlib.import_module(library.module)
     except (Exception, SystemExit) as error:  # it is somebody else's code, which may also want to end ours
-        raise UserError(f"{library.package} does not import ({in_a_line(error)}); {_mend(library)}") from error
+        raise UserError(f"{library.package} does not import ({in_a_line(error)}); {mend(library)}") from error
 
 
 @contextlib.contextmanager
@@ -113,7 +113,17 @@ def lenient():
         yield
 
 
-def _mend(library: Library) -> str:
+def is_installed(library: Library) -> bool:
+    """Return whether some version of ``library`` is installed; it is not imported."""
+    try:
+        importlib.metadata.version(library.package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def mend(library: Library) -> str:
+    """Return the command that installs ``library`` in a version that minied was run with."""
     return f"pip install '{f'minied[{library.extra}]' if library.extra else 'minied'}'"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minied import registry
-from minied.adapters.base import AdaptedEnvironment, require
+from minied.adapters.base import AdaptedEnvironment, is_installed, mend, require
 from minied.commands.shared import positional, print_json
 from minied.config import load_config, presets
 from minied.config.options import parse
@@ -89,7 +89,11 @@ def _is_adapted(name: str) -> bool:
 def _offers(name: str) -> str:
     """Return what a world's levels can do beyond being sampled: what teachers and scores may ask of them."""
     try:
-        offered = registry.load("environment", name).offers if _is_adapted(name) else _space_of(name).offered
+        if _is_adapted(name):
+            world = registry.load("environment", name)
+            missing = "" if is_installed(world.library) else f"Not installed here: {mend(world.library)}. "
+            return f"{missing}Levels have {', '.join(world.offers)}."
+        offered = _space_of(name).offered
     except UserError:
         return ""  # the list of suites says it
     return f"Levels have {', '.join(offered)}." if offered else ""

@@ -127,7 +127,7 @@ def _next_steps(name: str, folder: Path) -> str:
         "",
         f"  pip install -e {folder}",
         f"  minied check {name}",
-        f"  minied train {name}/accel --run-dir runs/{name}",
+        f"  minied train {name}/accel --run-dir runs/accel",
     ])  # fmt: skip
 
 
@@ -217,12 +217,18 @@ pip install -e ".[test]"
 minied check NAME                                 # what is wrong with it, and what that would have broken
 pytest                                            # the same as tests
 minied draw --env NAME --sample 12                # pictures of levels
-minied train NAME/dr --run-dir runs/dr            # a curriculum: domain randomisation
-minied train NAME/accel --run-dir runs/accel      # another: ACCEL
+minied train NAME/dr --run-dir runs/dr            # domain randomisation
+minied train NAME/accel --run-dir runs/accel      # a curriculum: ACCEL
 minied compare runs/dr runs/accel
 ```
 
 `NAME/world.py` is all there is: what a level is, how the world moves, what the agent sees, and what teachers may do with
-levels. Change it step by step, and run `minied check NAME` after each. Only `sample` must be there of the level space; what
-else it has opens more teachers (`minied list envs` says what it has, `minied list teachers` what there is).
+levels. Change it step by step, and run `minied check NAME` after each, a minute or so (`--only keys` for one check); of
+several failures begin with the first, which may be the cause of the others. Only `sample` must be there of the level space;
+what else it has opens more teachers (`minied list envs` says what it has, `minied list teachers` what there is).
+
+Something new in a level goes into `TitleLevel`, `sample` (here by `level_with`), `step`, what is seen (`_observe`,
+`SYMBOLS`), `mutate`, `is_valid`, `to_text` and `from_text`, and `draw` (`COLOURS`). If the rules of `step` change, so does
+`optimal_return`: a best return that is a little wrong is seen by no check. What is not kept up to date can be taken out:
+all but `sample` is optional.
 """

@@ -55,7 +55,8 @@ def text(world: World) -> str:
         if told and space.to_text(back) == written and is_renumbered(level, back):
             renumbered = True
         elif told:
-            raise Failure(f"a level that is written and read is another: {told}, of {written[:200]!r}", reads)
+            told = f"a level that is written and read is another: {told}, of {written[:200]!r}"
+            raise Failure(f"{told}; to_text leaves it out, or from_text", reads)
         elif difference(space.fingerprint(level), space.fingerprint(back)):
             raise Failure("a level that is written and read has another fingerprint", world.blame_levels("fingerprint"))
     _refuse_no_levels(world)

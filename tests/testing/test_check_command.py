@@ -183,3 +183,19 @@ def test_a_world_that_cannot_be_made_is_told_in_a_line(minied, tmp_path, monkeyp
     assert (code, out) == (2, "")
     assert "cannot be made of its options: ValueError: no water" in err
     assert err.count("\n") == 1
+
+
+def test_a_list_says_what_is_not_installed(minied, monkeypatch):
+    real = importlib.metadata.version
+
+    def version(name):
+        if name == "navix":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    code, out, _ = minied("list", "envs")
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert "Not installed here: pip install 'minied[navix]'. Levels have mutate" in lines["navix"]
+    assert [name for name, line in lines.items() if "Not installed" in line] == ["navix"]
