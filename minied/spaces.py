@@ -102,6 +102,9 @@ def _is_choice(value: Any, number: int) -> bool:
     return value.shape == () and value.dtype.kind in "iu" and 0 <= int(value) < number
 
 
+_ROUNDING = 1e-6  # 13 · (2 / 13) − 1 is more than 1 in float32
+
+
 @dataclasses.dataclass(frozen=True)
 class Box:
     """Numbers in ``[low, high]``, ``f32[shape]``. Raises `UserError` for what is no bound or no shape."""
@@ -123,9 +126,12 @@ class Box:
         return jax.random.uniform(key, self.shape, minval=self.low, maxval=self.high)
 
     def contains(self, value: Any) -> bool:
-        """Return whether ``value`` has the shape and lies inside the bounds."""
+        """Return whether ``value`` has the shape and lies inside the bounds, but for rounding."""
         value = np.asarray(value)
-        return value.shape == self.shape and bool(np.all((value >= self.low) & (value <= self.high)))
+        low, high = (
+            bound + sign * _ROUNDING * max(1.0, abs(bound)) for bound, sign in ((self.low, -1), (self.high, 1))
+        )
+        return value.shape == self.shape and bool(np.all((value >= low) & (value <= high)))
 
 
 @dataclasses.dataclass(frozen=True)

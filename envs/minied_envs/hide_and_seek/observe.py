@@ -79,7 +79,7 @@ def observe(
 def _self(world: "HideAndSeek", level: HideAndSeekLevel, state: HideAndSeekState) -> jax.Array:
     """Return place, direction (one-hot), elevation, hold, team, how far preparation and episode are, ``f32[N, 11]``."""
     scale = jnp.array([2.0 / (world.height - 1), 2.0 / (world.width - 1)])
-    place = jnp.minimum(state.positions.astype(jnp.float32) * scale[None, :] - 1.0, 1.0)  # 13 · (2 / 13) rounds up
+    place = state.positions.astype(jnp.float32) * scale[None, :] - 1.0
     preparation = world.preparation_steps(level).astype(jnp.float32)
     time = state.time.astype(jnp.float32)
     over = jnp.where(preparation > 0, jnp.minimum(1.0, time / jnp.maximum(preparation, 1.0)), 1.0)
