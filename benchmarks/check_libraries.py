@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--at-most", type=int, default=1000, help="environments of a library, spread over its list")
     parser.add_argument("--most-steps", default="100", help="steps that a level is played at most")
     parser.add_argument("--levels", default="4", help="how many levels are played")
+    parser.add_argument("--patience", type=float, default=600, help="seconds after which an environment is given up")
     arguments = parser.parse_args()
     arguments.reports.mkdir(exist_ok=True)
     reports: dict[str, list[dict[str, Any]]] = {}
@@ -68,11 +69,20 @@ def checked(library: str, name: str, file: Path, arguments: argparse.Namespace) 
         size = ["--most-steps", arguments.most_steps, "--levels", arguments.levels]
         command = ["check", library, "--env.id", name, *size, "--report", str(file)]
         program = [Path(sys.executable).parent / "minied", *command]
-        done = subprocess.run(program, capture_output=True, text=True, env=os.environ | {"XLA_FLAGS": UNOPTIMISED})
+        surroundings = os.environ | {"XLA_FLAGS": UNOPTIMISED}
+        try:
+            done = subprocess.run(program, capture_output=True, text=True, env=surroundings, timeout=arguments.patience)
+        except subprocess.TimeoutExpired:
+            return {"findings": [finding("failed", f"not done in {arguments.patience:g} s")]}
         print(f"minied {' '.join(command[:4])}: {done.stdout.splitlines()[-1:]}", file=sys.stderr, flush=True)
         if not file.exists():
-            return {"findings": [{"check": "all", "verdict": "failed", "detail": done.stderr.strip()[-300:]}]}
+            return {"findings": [finding("failed", done.stderr.strip()[-300:])]}
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def finding(verdict: str, detail: str) -> dict[str, str]:
+    """Return what stands in the table for an environment without a report."""
+    return {"check": "all", "verdict": verdict, "detail": detail}
 
 
 def table(reports: dict[str, list[dict[str, Any]]]) -> list[str]:

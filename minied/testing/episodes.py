@@ -109,8 +109,9 @@ def solved(world: World) -> str:
     returns = world.play.returns[world.play.ended]
     if not len(returns):
         raise Skip("no episode ended")
-    share = float(np.mean(jax.vmap(env.is_solved)(jnp.asarray(returns))))
-    if share == 1.0 and env.max_steps > 1:
+    # of the world that was played: what counts as solved may go by max_steps
+    share = float(np.mean(jax.vmap(world.env.is_solved)(jnp.asarray(returns))))
+    if share == 1.0 and world.env.max_steps > 1:
         raise Note("every episode of random and constant actions is solved: is_solved tells nothing")
     return f"{share:.0%} of {len(returns)} episodes without a policy are solved"
 

@@ -155,5 +155,8 @@ def not_over(world: World) -> str:
     if over.any():
         row = int(over.argmax())
         told = f"{over.sum()} of {world.num_levels} levels are over at the first step, whatever is done"
-        raise Failure(told + such_as(world, world.level(row)), world.blame_levels("sample"))
+        told += such_as(world, world.level(row))
+        if over.all():
+            told += "; where that is how the world is meant, its max_steps is 1"
+        raise Failure(told, world.blame_levels("sample"))
     return f"none of {world.num_levels} levels is over before it begins"

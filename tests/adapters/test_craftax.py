@@ -12,15 +12,11 @@ import pytest
 from minied.adapters.craftax import ClassicLevel, Craftax
 from minied.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("library_promotes_ranks")
+
 NOOP, LEFT, RIGHT, UP, DOWN, DO = range(6)
 GRASS, WATER, STONE, TREE, COAL, SAND, LAVA = 2, 3, 4, 5, 8, 13, 14
 STEPS = 60
-
-
-@pytest.fixture(autouse=True)
-def _library_promotes_ranks():
-    with jax.numpy_rank_promotion("allow"):
-        yield
 
 
 @functools.cache

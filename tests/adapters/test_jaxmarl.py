@@ -18,13 +18,9 @@ from minied.adapters.jaxmarl_particles import distances
 from minied.errors import UserError
 from minied.spaces import Box, Discrete, Mask
 
+pytestmark = pytest.mark.usefixtures("library_promotes_ranks")
+
 TAG = JaxMARL(set=("num_adversaries=2",), num_edits=2, edit_size=0.25)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _the_library_may_promote_ranks():
-    with jax.numpy_rank_promotion("allow"):
-        yield
 
 
 @dataclasses.dataclass

@@ -17,18 +17,14 @@ from minied.errors import UserError
 from minied.levels.space import LevelSpace
 from minied.spaces import Box, Coded, Discrete, Mask
 
+pytestmark = pytest.mark.usefixtures("library_promotes_ranks")
+
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning"
 )  # of the library, where it is called beside the adapter
 MAZE = Jumanji(height=5, width=6, max_steps=7, num_edits=3)
 DRAWN = "A....#\n.####.\n.#....\n.#.##.\n...#G."  # 14 steps from A to G: down 4, right 2, up 2, right 3, down 2, left 1
 UP, RIGHT, DOWN, LEFT = range(4)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _the_library_may_promote_ranks():
-    with jax.numpy_rank_promotion("allow"):
-        yield
 
 
 @dataclasses.dataclass

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import pytest
 from planted import load
 
@@ -166,6 +167,24 @@ class Deep(Lake):
     """Its `is_solved` is a function of Python itself: no frame of the error is the author's."""
 
     is_solved = staticmethod(len)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hurried(Lake):
+    """A step costs 1, and what counts as solved goes by `max_steps`: the return of an episode that ends before it."""
+
+    def step(self, key, state, action, level):
+        observation, state, _, terminated, truncated, info = super().step(key, state, action, level)
+        return observation, state, jnp.float32(-1), terminated, truncated, info
+
+    def is_solved(self, episode_return):
+        return episode_return.mean() > -self.max_steps
+
+
+def test_episodes_of_a_shortened_world_are_judged_by_its_own_mark():
+    """Of 400 steps 20 are played: none of them comes to -400, which would seem to be solved."""
+    finding = check_env(Hurried(max_steps=400), num_levels=4, most_steps=41, only=("solved",)).of("solved")
+    assert finding.verdict == "passed", finding.detail
 
 
 def test_an_error_without_a_line_of_the_author_is_at_the_world():
