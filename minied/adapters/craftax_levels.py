@@ -99,21 +99,19 @@ class CraftaxLevelSpace(LevelSpace[Level]):
     def draw(self, level: Level, state: Any = None) -> np.ndarray:
         """Return a picture of ours, ``u8[height, width, 3]``: a floor in plain colours, the player red, creatures pink.
 
-        Of a level of the full game all nine floors; of a state the player's. Torches are yellow, ladders black and white.
+        Of the full game all nine floors, three in a row. Torches are yellow, ladders black and white.
         """
-        if state is None and isinstance(level, CraftaxLevel):
-            floors = [self._picture(level.map[i], level.item_map[i]) for i in range(len(level.map))]
-            self._mark(floors[0], [(self.env.side // 2, self.env.side // 2)], PLAYER)
-            return _shown(np.concatenate([np.concatenate(floors[i : i + 3], axis=1) for i in range(0, 9, 3)]))
-        if state is None:
-            picture = self._picture(self._ground(level))
-            self._mark(picture, [(self.env.side // 2, self.env.side // 2)], PLAYER)
-            return _shown(picture)
-        floor = () if self.env.is_classic else (int(state.player_level),)
-        picture = self._picture(state.map[floor], None if self.env.is_classic else state.item_map[floor])
-        self._mark(picture, np.argwhere(np.asarray(state.mob_map[floor])), CREATURE)
-        self._mark(picture, [state.player_position], PLAYER)
-        return _shown(picture)
+        seen = level if state is None else state
+        middle = self.env.side // 2
+        floor, position = (0, (middle, middle)) if state is None else (self._floor(state), state.player_position)
+        maps = np.asarray(seen.map).reshape(-1, self.env.side, self.env.side)
+        items = np.zeros_like(maps) if self.env.is_classic else np.asarray(seen.item_map)
+        floors = [self._picture(*each) for each in zip(maps, items, strict=True)]
+        if state is not None:
+            for each, creatures in zip(floors, np.asarray(state.mob_map).reshape(maps.shape), strict=True):
+                self._mark(each, np.argwhere(creatures), CREATURE)
+        self._mark(floors[floor], [position], PLAYER)
+        return _shown(np.concatenate([np.concatenate(floors[i : i + 3], axis=1) for i in range(0, len(floors), 3)]))
 
     def to_text(self, level: Level) -> str:
         """Return the numbers of the level as one line of JSON; blocks and items are the library's numbers."""
@@ -160,12 +158,12 @@ class CraftaxLevelSpace(LevelSpace[Level]):
         away = np.abs(np.arange(self.env.side) - self.env.side // 2) <= (self.env.swap_radius or self.env.side)
         return jnp.asarray(away[:, None] & away[None, :])
 
-    def _picture(self, blocks: Any, items: Any = None) -> np.ndarray:
+    def _floor(self, state: Any) -> int:
+        return 0 if self.env.is_classic else int(state.player_level)
+
+    def _picture(self, blocks: np.ndarray, items: np.ndarray) -> np.ndarray:
         colours = np.asarray([COLOURS[block.name] for block in self.env.module.BlockType], np.uint8)
-        picture = colours[np.asarray(blocks)]
-        if items is None:
-            return picture
-        items = np.asarray(items)
+        picture = colours[blocks]
         return np.where((items > 0)[..., None], np.asarray(ITEM_COLOURS, np.uint8)[items], picture)
 
     def _mark(self, picture: np.ndarray, positions: Any, colour: tuple[int, int, int]) -> None:
@@ -177,5 +175,5 @@ _GROUND = ("GRASS", "PATH", "SAND")
 
 
 def _shown(picture: np.ndarray) -> np.ndarray:
-    """Return a picture whose shorter side is not much below PICTURE_SIDE, by repeating pixels."""
-    return enlarged(picture, max(1, PICTURE_SIDE // min(picture.shape[:2])))
+    """Return a picture whose shorter side is not much below PICTURE_SIDE, by repeating pixels: a tile has two at least."""
+    return enlarged(picture, max(2, PICTURE_SIDE // min(picture.shape[:2])))

@@ -412,7 +412,14 @@ def test_edits_of_the_full_game_are_of_the_first_floor_and_leave_ladders():
     assert not (changed & (np.asarray(before.item_map) > 0)).any()
     assert not changed[:, 0, 24, 24].any()
     space, level = env.level_space, at(before, 0)
-    assert space.draw(level).shape == (288, 288, 3)
+    assert space.draw(level).shape == (288, 288, 3)  # nine floors of 48 x 48, a tile in two pixels
+    state = at(starts(env)[4], 0)
+    below = state.replace(player_level=jnp.int32(4), player_position=jnp.asarray([1, 2], jnp.int32))
+    shown = np.argwhere((space.draw(level, below) != space.draw(level, state)).any(axis=-1))
+    # floor 4 is in the middle: row 48 + 1, column 48 + 2, and the player is no longer in the middle of floor 0
+    assert {(2 * row, 2 * col) for row, col in ((24, 24), (49, 50))} == {
+        tuple(each) for each in shown[(shown % 2 == 0).all(axis=1)].tolist()
+    }
     assert all(map(np.array_equal, jax.tree.leaves(space.from_text(space.to_text(level))), jax.tree.leaves(level)))
     twice = level.replace(potion_mapping=level.potion_mapping.at[0].set(level.potion_mapping[1]))
     assert not bool(space.is_valid(twice))
