@@ -101,7 +101,7 @@ class CraftaxLevelSpace(LevelSpace[Level]):
 
         Of the full game all nine floors, three in a row. Torches are yellow, ladders black and white.
         """
-        seen = level if state is None else state
+        seen: Any = level if state is None else state
         middle = self.env.side // 2
         floor, position = (0, (middle, middle)) if state is None else (self._floor(state), state.player_position)
         maps = np.asarray(seen.map).reshape(-1, self.env.side, self.env.side)
