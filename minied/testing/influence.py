@@ -14,6 +14,8 @@ from minied.testing.level_parts import such_as
 from minied.testing.play import World
 from minied.testing.report import Failure, Note, Skip
 
+_FIRST_ACTIONS = 64  # that are tried at a start, to see whether a level is over before it begins
+
 
 def level_decides_start(world: World) -> str:
     """A level starts in one way, whatever was played before."""
@@ -89,26 +91,26 @@ def _comparison(world: World, num_steps: int) -> Any:
         reset_keys = jax.random.split(reset_key, 2 * count)
         first, states = jax.vmap(env.reset)(reset_keys, levels)
         again, other_states = jax.vmap(env.reset)(reset_keys, others)
-        start = jnp.int32(0), (states, other_states), _rows_that_differ(first, again), jnp.zeros(2 * count, bool)
+        start = jnp.int32(0), first, (states, other_states), _rows_that_differ(first, again), jnp.zeros(2 * count, bool)
 
         def goes_on(carry: Any) -> jax.Array:
-            number, _, shows, over = carry
+            number, _, _, shows, over = carry
             each = shows[:count] | shows[count:]
             is_known = each.any() & (each | ~alike).all()  # longer play could only show levels of one fingerprint apart
             return (number < num_steps) & ~is_known & ~over.all()
 
         def step(carry: Any) -> Any:
-            number, states, shows, over = carry
-            actions = _actions(world, number)
+            number, observations, states, shows, over = carry
+            actions = jax.vmap(world.permitted)(observations, _actions(world, number))  # while alike, allowed in both
             keys = jax.random.split(jax.random.fold_in(key, number), 2 * count)
             both = [jax.vmap(env.step)(keys, *each) for each in
                     ((states[0], actions, levels), (states[1], actions, others))]  # fmt: skip
             seen = [(each[0], each[2], each[3], each[4], each[5].get("label", 0)) for each in both]
             shows |= ~over & _rows_that_differ(*seen)
             over |= seen[0][2] | seen[0][3] | seen[1][2] | seen[1][3]
-            return number + 1, (both[0][1], both[1][1]), shows, over
+            return number + 1, both[0][0], (both[0][1], both[1][1]), shows, over
 
-        _, _, shows, over = jax.lax.while_loop(goes_on, step, start)
+        *_, shows, over = jax.lax.while_loop(goes_on, step, start)
         return shows[:count] | shows[count:], over
 
     return jax.jit(side_by_side)
@@ -138,23 +140,30 @@ def not_over(world: World) -> str:
     env = world.env
     if env.max_steps == 1:
         raise Skip("every episode is one step long")
-    number = min(8, env.action_space.n)
+    number = min(_FIRST_ACTIONS, env.action_space.n)
 
     def ends(level: Any, key: jax.Array) -> jax.Array:
         reset_key, key = jax.random.split(key)
-        _, state = env.reset(reset_key, level)
+        observation, state = env.reset(reset_key, level)
 
         def over(key: jax.Array, action: jax.Array) -> jax.Array:
+            action = world.permitted(observation, action)
             _, _, _, terminated, truncated, _ = env.step(key, state, action, level)
             return terminated | truncated
 
-        actions = jnp.stack([world.action(action) for action in range(number)] * 4)  # luck may end one of them
+        spread = np.linspace(0, env.action_space.n - 1, number).astype(int)
+        actions = jnp.stack([world.action(action) for action in spread.tolist()] * 4)  # luck may end one of them
         return jax.vmap(over)(jax.random.split(key, len(actions)), actions).all()
 
     over = np.asarray(jax.jit(jax.vmap(ends))(world.levels, jax.random.split(world.key(41), world.num_levels)))
     if over.any():
         row = int(over.argmax())
-        told = f"{over.sum()} of {world.num_levels} levels are over at the first step, whatever is done"
+        tried = (
+            "whatever is done"
+            if number == env.action_space.n
+            else f"with any of {number} actions of {env.action_space.n}"
+        )
+        told = f"{over.sum()} of {world.num_levels} levels are over at the first step, {tried}"
         told += such_as(world, world.level(row))
         if over.all():
             told += "; where that is how the world is meant, its max_steps is 1"

@@ -11,8 +11,8 @@ from minied.levels.designer import Designer
 from minied.levels.parameter_box import ParameterBox
 from minied.levels.parameters import Choice, ParameterDesigner
 from minied.levels.tasks import check_tasks
-from minied.spaces import Mask
 from minied.testing.comparing import changed_rows, difference, is_renumbered, require_same_form, row_of
+from minied.testing.permitted import mask_of
 from minied.testing.play import World
 from minied.testing.report import Failure, Skip
 
@@ -174,6 +174,10 @@ def _design(world: World, designer: Designer, told: str, blamed: Any) -> str:
     """Raise `Failure` unless random designs take ``max_steps`` steps, obey their space and mask, and give valid levels."""
     start = world.level(0) if designer.needs_level else designer.empty()
 
+    def allowed_in(observation: Any) -> jax.Array:
+        mask = mask_of(designer, observation)
+        return jnp.ones(designer.action_space.n, bool) if mask is None else mask
+
     def design(key: jax.Array) -> Any:
         reset_key, key = jax.random.split(key)
         observation, state = designer.reset(reset_key, start)
@@ -181,11 +185,10 @@ def _design(world: World, designer: Designer, told: str, blamed: Any) -> str:
         def step(carry: Any, key: jax.Array) -> Any:
             observation, state = carry
             choice, build = jax.random.split(key)
-            action = jax.random.categorical(choice, jnp.where(_mask(designer, observation), 0.0, -jnp.inf)).astype(
-                jnp.int32
-            )
+            logits = jnp.where(allowed_in(observation), 0.0, -jnp.inf)
+            action = jax.random.categorical(choice, logits).astype(jnp.int32)
             after, state, _, terminated, truncated, _ = designer.step(build, state, action, start)
-            return (after, state), (observation, terminated, truncated, _mask(designer, observation).any())
+            return (after, state), (observation, terminated, truncated, allowed_in(observation).any())
 
         (_, state), seen = jax.lax.scan(step, (observation, state), jax.random.split(key, designer.max_steps))
         return seen, designer.level_of(state)
@@ -203,12 +206,3 @@ def _design(world: World, designer: Designer, told: str, blamed: Any) -> str:
     require_same_form(world.level(0), row_of(levels, 0), f"{told} give levels of another form", blamed)
     require_valid(world, levels, told, blamed)
     return f"{world.num_levels} random designs of {designer.max_steps} steps give {_valid(world)}"
-
-
-def _mask(designer: Designer, observation: Any) -> jax.Array:
-    """Return which actions are allowed, ``bool[n]``."""
-    space = designer.observation_space
-    for name, part in getattr(space, "parts", ()):
-        if isinstance(part, Mask):
-            return observation[name]
-    return jnp.ones(designer.action_space.n, bool)

@@ -13,6 +13,7 @@ import numpy as np
 
 from minied.env import Environment
 from minied.levels.space import LevelSpace
+from minied.testing.permitted import permitted
 from minied.testing.report import Skip
 
 MOST_STEPS = 2_000
@@ -84,6 +85,10 @@ class World:
         action = jnp.int32(number % self.env.action_space.n)
         return action if self.env.num_agents == 1 else jnp.full(self.env.num_agents, action)
 
+    def permitted(self, observation: Any, action: jax.Array) -> jax.Array:
+        """Return what is played of an action, ``i32[]`` or ``i32[N]``: what the observation's mask allows."""
+        return permitted(self.env, observation, action)
+
     @functools.cached_property
     def reset(self) -> Any:
         """The compiled reset."""
@@ -149,7 +154,10 @@ class World:
         return jax.tree.map(lambda leaf: leaf[index], self.levels)
 
     def plans(self, num_steps: int) -> jax.Array:
-        """Return actions ``i32[T, R]`` or ``i32[T, R, N]``: random rows, rows of one action, rows that alternate."""
+        """Return actions ``i32[T, R]`` or ``i32[T, R, N]``: random rows, rows of one action, rows that alternate.
+
+        What is played of them is what the observations' masks allow: see `permitted`.
+        """
         number, rows, agents = self.env.action_space.n, self.num_rows, self.env.num_agents
         random = jax.random.randint(self.key(2), (num_steps, rows, agents), 0, number)
         actions = np.array(random)
@@ -164,15 +172,16 @@ class World:
         """How rows end, played on past their ends for twice ``max_steps`` steps and one, never started anew."""
         env, num_steps, levels = self.env, 2 * self.env.max_steps + 1, self.row_levels
 
-        def step(states: Any, inputs: tuple[jax.Array, jax.Array]) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+        def step(carry: Any, inputs: tuple[jax.Array, jax.Array]) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+            observations, states = carry
             keys, actions = inputs
-            _, states, _, terminated, truncated, _ = jax.vmap(env.step)(keys, states, actions, levels)
-            return states, (terminated, truncated)
+            actions = jax.vmap(self.permitted)(observations, actions)
+            observations, states, _, terminated, truncated, _ = jax.vmap(env.step)(keys, states, actions, levels)
+            return (observations, states), (terminated, truncated)
 
         @jax.jit
         def played(keys: jax.Array, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
-            _, states = jax.vmap(env.reset)(keys[0], levels)
-            return jax.lax.scan(step, states, (keys[1:], actions))[1]
+            return jax.lax.scan(step, jax.vmap(env.reset)(keys[0], levels), (keys[1:], actions))[1]
 
         keys = jax.random.split(self.key(3), (num_steps + 1, self.num_rows))
         return Ends(*map(np.asarray, played(keys, self.plans(num_steps))))
@@ -183,22 +192,23 @@ class World:
         env, num_steps, levels = self.env, 2 * self.env.max_steps, self.row_levels
         stride = self._stride(num_steps)
 
-        def step(carry: tuple[Any, jax.Array], inputs: tuple[jax.Array, jax.Array]) -> Any:
-            states, returns = carry
+        def step(carry: tuple[Any, Any, jax.Array], inputs: tuple[jax.Array, jax.Array]) -> Any:
+            before, states, returns = carry
             keys, actions = inputs
+            actions = jax.vmap(self.permitted)(before, actions)
             observations, states, rewards, terminated, truncated, info = jax.vmap(env.step)(
                 keys[:, 0], states, actions, levels
             )
             ended, returns = terminated | truncated, returns + rewards
             told = {name: each for name, each in info.items() if name != "statistics"}  # of which NaN means undefined
             finite = jax.vmap(_is_finite)((observations, rewards, told))
-            _, first = jax.vmap(env.reset)(keys[:, 1], levels)
-            states = jax.vmap(lambda over, new, old: jax.tree.map(lambda a, b: jax.lax.select(over, a, b), new, old))(
-                ended, first, states
+            first = jax.vmap(env.reset)(keys[:, 1], levels)
+            goes_on = jax.vmap(lambda over, new, old: jax.tree.map(lambda a, b: jax.lax.select(over, a, b), new, old))(
+                ended, first, (observations, states)
             )
             seen = rewards, ended, finite, returns
             kept = returns * (1 - ended.reshape(-1, *(1,) * (returns.ndim - 1)))
-            return (states, kept), (seen, observations)
+            return (*goes_on, kept), (seen, observations)
 
         def stretch(carry: Any, inputs: Any) -> Any:
             carry, (seen, observations) = jax.lax.scan(step, carry, inputs)
@@ -211,7 +221,7 @@ class World:
         def played(keys: jax.Array, actions: jax.Array) -> Any:
             observations, states = jax.vmap(env.reset)(keys[0, 0, :, 0], levels)
             shape = (self.num_rows,) if env.num_agents == 1 else (self.num_rows, env.num_agents)
-            _, (seen, later) = jax.lax.scan(stretch, (states, jnp.zeros(shape)), (keys, actions))
+            _, (seen, later) = jax.lax.scan(stretch, (observations, states, jnp.zeros(shape)), (keys, actions))
             both = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), observations, later)
             return seen, both
 

@@ -107,7 +107,7 @@ def _played(world: World) -> _Seen:
     env, num_steps = world.env, world.env.max_steps + 1
 
     def row(keys: jax.Array, actions: jax.Array, level: Any) -> _Seen:
-        _, state = env.reset(keys[0], level)
+        observation, state = env.reset(keys[0], level)
         start, other = _numbers(state), _numbers(env.reset(keys[1], level)[1])
         yes = [jnp.ones(leaf.shape, bool) for leaf in start]
         fixed = [one == two for one, two in zip(start, other, strict=True)]
@@ -116,12 +116,13 @@ def _played(world: World) -> _Seen:
         inputs = jnp.arange(1, num_steps + 1, dtype=jnp.int32), keys[2:], actions
 
         def step(carry: Any, inputs: Any) -> Any:
-            state, seen = carry
+            observation, state, seen = carry
             number, key, action = inputs
-            _, after, _, terminated, truncated, _ = env.step(key, state, action, level)
-            return (after, _add(seen, number, state, after, terminated, truncated)), None
+            action = world.permitted(observation, action)
+            observation, after, _, terminated, truncated, _ = env.step(key, state, action, level)
+            return (observation, after, _add(seen, number, state, after, terminated, truncated)), None
 
-        return jax.lax.scan(step, (state, seen), inputs)[0][1]
+        return jax.lax.scan(step, (observation, state, seen), inputs)[0][2]
 
     keys = jax.random.split(world.key(5), (world.num_rows, num_steps + 2))
     actions = jnp.swapaxes(world.plans(num_steps), 0, 1)

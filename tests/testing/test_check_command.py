@@ -77,7 +77,7 @@ def test_a_failure_names_the_line_and_what_it_breaks_and_is_the_exit_code(pond, 
 
 
 def test_presets_of_a_package_are_found_by_its_name_without_importing_it(pond):
-    assert {"pond/dr", "pond/accel"} <= set(presets.available())
+    assert {"pond/dr", "pond/robust_plr", "pond/accel"} <= set(presets.available())
     assert "pond" not in sys.modules
     document = presets.read(presets.find("pond/accel"))
     assert document["teacher"]["name"] == "accel"

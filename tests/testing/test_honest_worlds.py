@@ -1,13 +1,17 @@
 """Worlds that are right in an unusual way are not accused, and what cannot be told is not claimed."""
 
 import dataclasses
+from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import pytest
 from planted import load
 
+from minied.spaces import Dict, Discrete, Mask
 from minied.testing import check_env, check_level_space
 from minied.testing.lake import Lake
+from minied.testing.permitted import permitted
 
 GOAL = "    goal: jax.Array  # i32[2]\n"
 SAMPLED = "        return LakeLevel(holes.reshape(self.world.height, self.world.width), start, goal)"
@@ -167,6 +171,50 @@ class Deep(Lake):
     """Its `is_solved` is a function of Python itself: no frame of the error is the author's."""
 
     is_solved = staticmethod(len)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fenced(Lake):
+    """Of 400 actions its mask leaves 228 to 231, which are the four moves; any other ends the episode."""
+
+    @property
+    def action_space(self):
+        return Discrete(400)
+
+    @property
+    def observation_space(self):
+        return Dict((*super().observation_space.parts, ("allowed", Mask(400))))
+
+    def _observe(self, state, level):
+        return super()._observe(state, level) | {"allowed": jnp.arange(400) // 4 == 57}
+
+    def step(self, key, state, action, level):
+        observation, state, reward, terminated, truncated, info = super().step(key, state, action % 4, level)
+        is_foul = action // 4 != 57
+        return observation, state, reward * ~is_foul, terminated | is_foul, truncated & ~is_foul, info
+
+
+def test_what_a_mask_forbids_is_not_played():
+    """No student does it. If the kit did, every row would be over at once, and none would show a reward or a hole."""
+    found = check_env(Fenced(), num_levels=8, only=("rewards", "solved", "no_automatic_reset"))
+    levels = check_level_space(Fenced(), num_levels=8, only=("not_over", "every_part_matters", "optimal_return"))
+    told = {finding.check: (finding.verdict, finding.detail) for finding in (*found.findings, *levels.findings)}
+    assert {verdict for verdict, _ in told.values()} == {"passed"}, told
+    assert not told["solved"][1].startswith("0%")
+
+
+def test_what_is_played_instead_of_what_a_mask_forbids():
+    def played(masks, actions):
+        space = Dict((("allowed", Mask(3)), ("place", Discrete(2))))
+        observation = {"allowed": jnp.asarray(masks), "place": jnp.int32(0)}
+        actions = jnp.asarray(actions, jnp.int32)
+        return permitted(SimpleNamespace(observation_space=space), observation, actions).tolist()
+
+    # allowed as it is; the 0th, 1st and (2 mod 2) 0th of {0, 2}; where nothing is allowed, action 0 mod 1
+    assert [played([True, False, True], action) for action in range(3)] == [0, 2, 2]
+    assert [played([False, True, True], action) for action in range(3)] == [1, 1, 2]
+    assert played([[False, True, False], [True, True, False], [False, False, False]], [0, 2, 0]) == [1, 0, 0]
+    assert int(permitted(Lake(), Lake().observation_space.sample(jax.random.key(0)), jnp.int32(3))) == 3  # no mask
 
 
 @dataclasses.dataclass(frozen=True)
