@@ -29,4 +29,5 @@ def permitted(env: Environment, observation: Any, action: jax.Array) -> jax.Arra
         from_first = jnp.argsort(~mask, stable=True).astype(jnp.int32)  # what is allowed, then the rest
         return jnp.where(mask[action], action, from_first[action % jnp.maximum(mask.sum(), 1)]).astype(jnp.int32)
 
+    mask = jnp.asarray(mask)  # NumPy's, where it is the same in every state
     return one(mask, action) if action.ndim == 0 else jax.vmap(one)(mask, action)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from planted import load
 
@@ -206,9 +207,9 @@ def test_what_a_mask_forbids_is_not_played():
 def test_what_is_played_instead_of_what_a_mask_forbids():
     def played(masks, actions):
         space = Dict((("allowed", Mask(3)), ("place", Discrete(2))))
-        observation = {"allowed": jnp.asarray(masks), "place": jnp.int32(0)}
-        actions = jnp.asarray(actions, jnp.int32)
-        return permitted(SimpleNamespace(observation_space=space), observation, actions).tolist()
+        observation = {"allowed": np.asarray(masks), "place": jnp.int32(0)}  # a mask may be a constant of the world
+        world = SimpleNamespace(observation_space=space)
+        return jax.jit(lambda action: permitted(world, observation, action))(jnp.asarray(actions, jnp.int32)).tolist()
 
     # allowed as it is; the 0th, 1st and (2 mod 2) 0th of {0, 2}; where nothing is allowed, action 0 mod 1
     assert [played([True, False, True], action) for action in range(3)] == [0, 2, 2]
