@@ -6,6 +6,7 @@ which something failed or was noted, and how many had nothing.
 
     python benchmarks/check_libraries.py --reports checks            # an hour on one core
     python benchmarks/check_libraries.py --reports checks --libraries navix craftax --at-most 6
+    python benchmarks/check_libraries.py --ways 4000                 # of navix, whose levels tell whether there is a way
 """
 
 import argparse
@@ -16,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from minied.adapters import craftax, gymnax, jaxmarl_library, jumanji, navix, xminigrid
 from minied.adapters.base import require
@@ -33,9 +36,13 @@ def main() -> None:
     parser.add_argument("--libraries", nargs="*", default=LIBRARIES, choices=LIBRARIES)
     parser.add_argument("--at-most", type=int, default=1000, help="environments of a library, spread over its list")
     parser.add_argument("--most-steps", default="100", help="steps that a level is played at most")
+    parser.add_argument("--ways", type=int, default=0, help="instead: of how many levels of navix is there a way")
     parser.add_argument("--levels", default="4", help="how many levels are played")
     parser.add_argument("--patience", type=float, default=600, help="seconds after which an environment is given up")
     arguments = parser.parse_args()
+    if arguments.ways:
+        print("\n".join(ways(arguments.ways)))
+        return
     arguments.reports.mkdir(exist_ok=True)
     reports: dict[str, list[dict[str, Any]]] = {}
     for library in arguments.libraries:
@@ -78,6 +85,19 @@ def checked(library: str, name: str, file: Path, arguments: argparse.Namespace) 
         if not file.exists():
             return {"findings": [finding("failed", done.stderr.strip()[-300:])]}
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def ways(number: int) -> list[str]:
+    """Return a line for each environment of navix that has levels without a way to the goal, or that start on it."""
+    lines = ["| environment | no way to the goal | the agent starts on it |", "|---|---|---|"]
+    for name in names_of("navix"):
+        space = navix.Navix(id=name).level_space
+        keys = jax.random.split(jax.random.key(0), number)
+        told = jax.jit(jax.vmap(lambda key, space=space: space.describe(space.sample(key))))(keys)
+        blocked, there = (float(share.mean()) for share in (told["reachable"] == 0, told["distance"] == 0))
+        if blocked or there:
+            lines.append(f"| {name} | {blocked:.1%} | {there:.1%} |")
+    return lines
 
 
 def finding(verdict: str, detail: str) -> dict[str, str]:

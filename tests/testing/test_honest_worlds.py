@@ -204,6 +204,31 @@ def test_what_a_mask_forbids_is_not_played():
     assert not told["solved"][1].startswith("0%")
 
 
+@dataclasses.dataclass(frozen=True)
+class Narrow(Lake):
+    """Its mask leaves the moves that go somewhere, and not into a hole."""
+
+    height: int = 2
+    width: int = 2
+    max_holes: int = 2
+    slip: float = 0.0
+
+    @property
+    def observation_space(self):
+        return Dict((*super().observation_space.parts, ("allowed", Mask(4))))
+
+    def _observe(self, state, level):
+        after = jax.vmap(lambda direction: self.neighbour(state.position, direction))(jnp.arange(4))
+        moves = (after != state.position[None]).any(axis=-1) & ~level.holes[after[:, 0], after[:, 1]]
+        return super()._observe(state, level) | {"allowed": moves | ~moves.any()}
+
+
+def test_a_level_of_one_move_is_not_over_before_it_begins():
+    """On 2 x 2 cells, beside a hole, the one move that is allowed wins; to stay is forbidden, and ends nothing."""
+    finding = check_level_space(Narrow(), num_levels=16, only=("not_over",)).of("not_over")
+    assert finding.verdict == "passed", finding.detail
+
+
 def test_what_is_played_instead_of_what_a_mask_forbids():
     def played(masks, actions):
         space = Dict((("allowed", Mask(3)), ("place", Discrete(2))))

@@ -130,10 +130,9 @@ class ActorCritic:
 
     def init(self, key: jax.Array) -> Parameters:
         """Return fresh parameters. Consumes ``key``."""
-        # The sample only gives shapes; its key may be any.
-        sample = jax.tree.map(
-            lambda leaf: jnp.asarray(leaf)[None, None], self.observation_space.sample(jax.random.key(0))
-        )
+        # Only shapes are asked for: a traced sample draws nothing, so that its key may be any.
+        forms = jax.eval_shape(self.observation_space.sample, jax.random.key(0))
+        sample = jax.tree.map(lambda form: jnp.zeros((1, 1, *form.shape), form.dtype), forms)
         return self._network.init(key, self._memories(1), sample, jnp.zeros((1, 1), bool))["params"]
 
     def initial_carry(self, num_rows: int) -> Carry:
