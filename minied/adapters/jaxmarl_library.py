@@ -159,8 +159,9 @@ class Made:
         """What an agent sees; which it is, where there are several; which actions it has, where that is to be told."""
         spaces = [self.env.observation_space(name) for name in self.agents]
         low = min(float(np.min(getattr(space, "low", 0))) for space in spaces)
-        tops = [space.high if hasattr(space, "high") else space.num_categories - 1 for space in spaces]
-        high = max(float(np.max(np.asarray(top))) for top in tops)
+        # NumPy first: within a traced function the library's numbers would be traced too
+        tops = [space.high if hasattr(space, "high") else np.asarray(space.num_categories) - 1 for space in spaces]
+        high = max(float(np.max(top)) for top in tops)
         low, high = max(min(low, 0.0), -NO_BOUND), min(max(high, 0.0), NO_BOUND)
         parts: list[tuple[str, Space]] = [("seen", Box(low, high, self.shape))]
         if len(self.agents) > 1:

@@ -11,8 +11,10 @@ from minied.spaces import Dict, Mask
 
 def mask_of(env: Environment, observation: Any) -> jax.Array | None:
     """Return the `Mask` in an observation, ``bool[A]`` or ``bool[N, A]``; none if its space has none."""
-    parts = env.observation_space.parts if isinstance(env.observation_space, Dict) else ()
-    return next((observation[name] for name, space in parts if isinstance(space, Mask)), None)
+    with jax.ensure_compile_time_eval():  # a world may compute its spaces with jax
+        space = env.observation_space
+    parts = space.parts if isinstance(space, Dict) else ()
+    return next((observation[name] for name, part in parts if isinstance(part, Mask)), None)
 
 
 def permitted(env: Environment, observation: Any, action: jax.Array) -> jax.Array:

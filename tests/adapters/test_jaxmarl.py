@@ -133,6 +133,12 @@ def test_the_end_of_a_riddle_is_no_time_out(riddle):
         assert (np.asarray(reward) != 0).all() == ends[0]
 
 
+def test_spaces_are_told_while_a_program_is_traced(riddle):
+    told = []
+    jax.jit(lambda: told.append(riddle.env.observation_space))()
+    assert told == [riddle.env.observation_space]
+
+
 def test_a_level_is_a_start(tag):
     level, other = (tag.sample(jax.random.key(seed)) for seed in (0, 1))
     first, second = (tag.reset(jax.random.key(seed), level)[0] for seed in (0, 1))

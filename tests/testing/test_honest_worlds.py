@@ -184,7 +184,7 @@ class Fenced(Lake):
 
     @property
     def observation_space(self):
-        return Dict((*super().observation_space.parts, ("allowed", Mask(400))))
+        return Dict((*super().observation_space.parts, ("allowed", Mask(int(jnp.full(4, 100).sum())))))
 
     def _observe(self, state, level):
         return super()._observe(state, level) | {"allowed": jnp.arange(400) // 4 == 57}
