@@ -253,7 +253,7 @@ class MazeLevels(JumanjiLevels):
         maze = self.maze_of(level)
         size = jnp.asarray(maze.walls.shape, jnp.int32)
         places = jnp.stack([maze.agent, maze.target])
-        is_inside = jnp.all((places >= 0) & (places < size))
+        is_inside = jnp.all((places >= 0) & (places < size[None]))
         is_free = ~maze.walls[tuple(maze.agent)] & ~maze.walls[tuple(maze.target)]
         same = jax.tree.map(lambda a, b: jnp.all(a == b), level, self.level_of(maze))
         is_start = jnp.all(jnp.stack(jax.tree.leaves(same)))

@@ -17,11 +17,10 @@ from minied.errors import UserError
 from minied.levels.space import LevelSpace
 from minied.spaces import Box, Coded, Discrete, Mask
 
-pytestmark = pytest.mark.usefixtures("library_promotes_ranks")
-
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::FutureWarning"
-)  # of the library, where it is called beside the adapter
+pytestmark = [
+    pytest.mark.usefixtures("library_promotes_ranks"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),  # of the library, where it is called beside the adapter
+]
 MAZE = Jumanji(height=5, width=6, max_steps=7, num_edits=3)
 DRAWN = "A....#\n.####.\n.#....\n.#.##.\n...#G."  # 14 steps from A to G: down 4, right 2, up 2, right 3, down 2, left 1
 UP, RIGHT, DOWN, LEFT = range(4)

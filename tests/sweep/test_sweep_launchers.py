@@ -68,6 +68,7 @@ def test_processes_of_this_machine_do_the_same(minied, sweep_file, workplace, jo
     assert (workplace / "s/groups/000/log.txt").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_line_a_group_is_printed_for_another_scheduler(minied, sweep_file, workplace):
     code, out, _ = minied(
         "sweep", sweep_file("{ppo.num_minibatches: [1, 2]}"), "--sweep-dir", "s", "--launcher", "print"

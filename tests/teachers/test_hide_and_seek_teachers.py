@@ -48,7 +48,7 @@ def test_there_is_a_preset_for_every_pair_of_a_teacher_and_a_score():
     assert set(PRESETS) == names | {"hide_and_seek/arenas"}
 
 
-QUICK = ("arenas", "arenas_plr_policy_disagreement")
+QUICK = ("arenas_plr_policy_disagreement",)  # has all that the plain ones have, and replays
 EACH = [
     pytest.param(name, marks=() if name.partition("/")[2] in QUICK else pytest.mark.slow, id=name.partition("/")[2])
     for name in PRESETS
