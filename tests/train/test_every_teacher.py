@@ -86,8 +86,8 @@ COUNTED = CountedCorridor(length=ENV.length, max_steps=ENV.max_steps)
 OWN_BRANCHES = (
     "accel", "alp_gmm", "learned_mixture", "learning_progress", "ncc", "parallel_accel", "sfl",
 )  # fmt: skip
-"""Teachers with an own `plan` and `propose`; but for plain PLR, which `test_loop` follows, and PAIRED and REPAIRED, whose members
-`test_population` compares with their solo runs. The others share theirs."""
+"""Teachers with an own `plan` and `propose`; but for plain PLR, which `test_loop` follows, and PAIRED and REPAIRED, whose
+members `test_population` compares with their solo runs. The others share theirs."""
 BY_DEFAULT = [name if name in OWN_BRANCHES else pytest.param(name, marks=pytest.mark.slow) for name in TEACHERS]
 
 DRAWN = {
