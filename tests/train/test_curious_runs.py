@@ -96,6 +96,7 @@ def test_on_two_devices_as_on_one(bonus):
             np.testing.assert_allclose(other[name], row[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_members_and_students_have_one_each(tmp_path):
     config = config_of(INVERSE, num_students=2, num_seeds=2)
     program = Program(config)

@@ -34,12 +34,10 @@ for devices in (1, 2, 4, 8):
     rows[devices] = {"metrics": told, "parameters": leaves, "counters": program.counters(state)}
 print(json.dumps(rows))
 """
-BY_DEFAULT = ("robust_plr",)
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in BY_DEFAULT else pytest.param(name, marks=pytest.mark.slow) for name in TEACHERS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TEACHERS)
 def test_any_number_of_devices_learns_the_same(name):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", SCRIPT, name]

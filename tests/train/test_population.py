@@ -219,7 +219,8 @@ RUNS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["paired, cloning, own data", pytest.param("repaired", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
 def test_two_devices_do_what_one_does(name):
     one, two = (Program(spread_runs.config_of(num_devices=number, num_students=2, **RUNS[name])) for number in (1, 2))
     assert (one.spread, two.spread) == (ALONE, TWO)
